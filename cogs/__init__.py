@@ -1,0 +1,1 @@
+"""What a person says in Discord, and what they see back."""

@@ -1,0 +1,1 @@
+"""Conversations: memory, prompts, streaming."""

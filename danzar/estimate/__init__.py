@@ -1,0 +1,1 @@
+"""What a model will need, read from its file before it is loaded."""

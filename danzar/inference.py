@@ -1,0 +1,69 @@
+"""The small face of the manager that front ends see: ask a model, get parts and a result."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from danzar.workers.contract import Part, Request, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a request runs; sent before its first part.
+
+    Attributes:
+        model: Name in ``models.yaml``.
+        device: ``cuda:N`` or ``cpu``.
+        simulated: The card is simulated and the work is done by the CPU.
+        degraded: One sentence with the number that forced a worse place, or ``None``.
+    """
+
+    model: str
+    device: str
+    simulated: bool
+    degraded: str | None = None
+
+    @property
+    def device_text(self) -> str:
+        """The device as a person is told it."""
+        return f"{self.device} (simulated)" if self.simulated else self.device
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished request.
+
+    Attributes:
+        seconds: From the moment the worker began until its result, without waiting in a queue.
+        waited_s: From the request until the worker began.
+    """
+
+    result: Result
+    placed: Placed
+    seconds: float
+    waited_s: float
+
+
+Progress = Placed | Part | Outcome
+OnPosition = Callable[[int], None]
+
+
+class Inference(Protocol):
+    """Ask a model by name. The manager loads it where it fits, or refuses with the numbers."""
+
+    def stream(
+        self, model: str, request: Request, *, on_position: OnPosition | None = None
+    ) -> AsyncGenerator[Progress]:
+        """Yield ``Placed``, then parts as they come, then one ``Outcome``.
+
+        Closing the generator (``aclose``) cancels the request and stops the computing.
+        ``on_position`` is called with the place in the queue (1 is next) whenever it changes.
+
+        Raises:
+            danzar.errors.DanzarError: With a message for the person who asked.
+        """
+        ...
+
+    async def call(self, model: str, request: Request) -> Outcome:
+        """The same for requests whose parts do not matter."""
+        ...

@@ -1,0 +1,1 @@
+"""A local Discord on loopback, so that no token is needed to try Danzar."""

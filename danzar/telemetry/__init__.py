@@ -1,0 +1,1 @@
+"""What the driver measures, as snapshots."""

@@ -1,0 +1,1 @@
+"""From pictures and sources of frames to typed observations, alerts and answers."""

@@ -1,0 +1,1 @@
+"""A process per engine and device: the contract, the protocol and the supervision."""

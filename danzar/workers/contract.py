@@ -1,0 +1,321 @@
+"""What a worker may be asked, what it answers, and what a backend must offer.
+
+The one module that both sides of the process boundary share. It imports no model library.
+Pictures cross the boundary as ``Picture``; boxes are ``(x1, y1, x2, y2)`` in pixels of the picture
+that was sent.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+Box = tuple[float, float, float, float]
+
+
+class Struct(msgspec.Struct, frozen=True):
+    """Base of all messages' parts: immutable once made."""
+
+
+class Picture(Struct):
+    """One picture. ``rgb`` is rows of 8-bit R, G, B without padding; else an encoded file."""
+
+    width: int
+    height: int
+    encoding: Literal["rgb", "jpeg", "png"]
+    data: bytes
+
+
+# --- what is asked -------------------------------------------------------------------------
+
+
+class ChatMessage(Struct):
+    """One turn as the chat template sees it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Generate(Struct, tag="generate"):
+    """Continue a conversation; answered by ``TextDelta`` parts and one ``Generated``."""
+
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int = 512
+    temperature: float = 0.7
+    top_p: float = 0.95
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class CountTokens(Struct, tag="count_tokens"):
+    """Token counts of texts, answered by ``TokenCounts``."""
+
+    texts: tuple[str, ...]
+
+
+class Detect(Struct, tag="detect"):
+    """Find objects in a batch of pictures; answered by ``DetectedBatch``."""
+
+    pictures: tuple[Picture, ...]
+    confidence: float = 0.5
+    classes: tuple[str, ...] = ()
+
+
+class Rank(Struct, tag="rank"):
+    """Score each picture against concepts; answered by ``RankedBatch``."""
+
+    pictures: tuple[Picture, ...]
+    concepts: tuple[str, ...]
+
+
+class ReadText(Struct, tag="read_text"):
+    """Read the text in a batch of pictures; answered by ``TextBatch``.
+
+    Attributes:
+        regions: Parts of each picture to read, as fractions 0 to 1 of its width and height;
+            empty means the whole picture.
+    """
+
+    pictures: tuple[Picture, ...]
+    regions: tuple[Box, ...] = ()
+
+
+class DecodePicture(Struct, tag="decode_picture"):
+    """Turn an untrusted file into an upright 8-bit RGB picture; answered by ``DecodedPicture``."""
+
+    data: bytes
+    max_pixels: int
+    max_side: int
+
+
+class BoxLabel(Struct):
+    """One box to draw and what to write on it."""
+
+    box: Box
+    text: str
+    label: str
+
+
+class Annotate(Struct, tag="annotate"):
+    """Draw boxes on a picture; answered by ``AnnotatedPicture``."""
+
+    picture: Picture
+    boxes: tuple[BoxLabel, ...]
+
+
+class Capture(Struct, tag="capture"):
+    """Read frames from a source until it ends or the request is cancelled.
+
+    Answered by ``Frame`` parts and one ``CaptureEnded``.
+
+    Attributes:
+        kind: ``file`` video, ``folder`` of pictures, ``stream`` URL, ``screen`` or ``camera``.
+        target: Path, address, monitor number or camera number.
+        processing_fps: Frames handed over per second, at most.
+        loop: Start a file or folder again at its end.
+        max_side: Longer side of a handed-over frame, in pixels.
+        real_time: Pace a file by its own clock; ``False`` reads as fast as it is consumed.
+    """
+
+    kind: Literal["file", "folder", "stream", "screen", "camera"]
+    target: str
+    processing_fps: float
+    loop: bool = False
+    max_side: int = 1280
+    real_time: bool = True
+
+
+Request = (
+    Generate | CountTokens | Detect | Rank | ReadText | DecodePicture | Annotate | Capture
+)
+
+# --- what is answered ----------------------------------------------------------------------
+
+
+class TextDelta(Struct, tag="text_delta"):
+    """The next piece of a streamed text."""
+
+    text: str
+
+
+class Frame(Struct, tag="frame"):
+    """One frame of a source; ``at_s`` is seconds since its start."""
+
+    picture: Picture
+    at_s: float
+    number: int
+
+
+Part = TextDelta | Frame
+
+
+class Generated(Struct, tag="generated"):
+    """How a generation ended."""
+
+    finish_reason: Literal["stop", "length", "cancelled"]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class TokenCounts(Struct, tag="token_counts"):
+    """One count per text."""
+
+    counts: tuple[int, ...]
+
+
+class DetectedObject(Struct):
+    """One box with its label; confidence 0 to 1."""
+
+    label: str
+    confidence: float
+    box: Box
+
+
+class DetectedBatch(Struct, tag="detected"):
+    """Objects per picture, best first."""
+
+    pictures: tuple[tuple[DetectedObject, ...], ...]
+
+
+class RankedConcept(Struct):
+    """One concept and how well it fits, 0 to 1; a picture's scores add up to 1."""
+
+    concept: str
+    score: float
+
+
+class RankedBatch(Struct, tag="ranked"):
+    """Concepts per picture, best first."""
+
+    pictures: tuple[tuple[RankedConcept, ...], ...]
+
+
+class ReadLine(Struct):
+    """One line of text; confidence 0 to 1."""
+
+    text: str
+    confidence: float
+    box: Box
+
+
+class TextBatch(Struct, tag="text"):
+    """Lines per picture, top to bottom."""
+
+    pictures: tuple[tuple[ReadLine, ...], ...]
+
+
+class DecodedPicture(Struct, tag="decoded"):
+    """An upright RGB picture, and the size it had before it was scaled down."""
+
+    picture: Picture
+    original_width: int
+    original_height: int
+    frames: int
+
+
+class AnnotatedPicture(Struct, tag="annotated"):
+    """The picture with boxes, as a JPEG file."""
+
+    picture: Picture
+
+
+class CaptureEnded(Struct, tag="capture_ended"):
+    """Why no more frames come: ``end``, ``cancelled`` or what broke."""
+
+    reason: str
+    frames: int
+
+
+Result = (
+    Generated
+    | TokenCounts
+    | DetectedBatch
+    | RankedBatch
+    | TextBatch
+    | DecodedPicture
+    | AnnotatedPicture
+    | CaptureEnded
+)
+
+# --- what a worker hosts -------------------------------------------------------------------
+
+
+class LoadSpec(Struct):
+    """Everything a backend needs in order to load one model.
+
+    Attributes:
+        name: The model's name in ``models.yaml``.
+        backend: Key of ``BACKENDS``.
+        path: File or folder with the weights; ``None`` where the backend ships its own.
+        torch_device: ``cuda:0`` or ``cpu`` as the *worker* sees devices: a worker is started with
+            only its own card visible, so a card is always ``cuda:0``.
+        gpu_layers: Layers that a GGUF model puts on the card; -1 is all of them.
+        settings: The backend's own settings, validated by the backend.
+    """
+
+    name: str
+    backend: str
+    path: str | None
+    torch_device: str = "cpu"
+    gpu_layers: int = 0
+    settings: dict[str, Any] = {}
+
+
+class LoadReport(Struct):
+    """What loading took.
+
+    Attributes:
+        weights_bytes: Bytes of the weights as the backend counts them; ``None`` where unknown.
+        details: Figures worth a line in the log (context, labels, parameters).
+    """
+
+    weights_bytes: int | None = None
+    details: dict[str, str] = {}
+
+
+class Backend(Protocol):
+    """One loaded model inside a worker. Made by ``load``; used by one thread at a time."""
+
+    def run(self, request: Request, is_cancelled: Callable[[], bool]) -> Iterator[Part | Result]:
+        """Answer one request: any number of parts, then exactly one result.
+
+        Blocks. Must look at ``is_cancelled`` at least every 50 ms of computing where the library
+        allows it, and then end with its result.
+
+        Raises:
+            danzar.errors.BadInput: The request's content can't be used.
+            danzar.errors.OutOfMemory: The device is full.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the model holds. The worker may go on with other models."""
+        ...
+
+
+class LoadBackend(Protocol):
+    """The signature of each backend module's ``load`` function."""
+
+    def __call__(self, spec: LoadSpec) -> tuple[Backend, LoadReport]:
+        """Load the model, or raise ``ModelError`` or ``OutOfMemory``."""
+        ...
+
+
+# Where each backend's ``load`` is; imported in the worker process only. Backends of one engine
+# share a process (and so one CUDA context) on a device.
+BACKENDS: dict[str, str] = {
+    "llama": "danzar.backends.llama:load",
+    "yolo": "danzar.backends.yolo:load",
+    "clip": "danzar.backends.clip:load",
+    "ocr": "danzar.backends.ocr:load",
+    "media": "danzar.backends.media:load",
+    "echo": "danzar.backends.echo:load",
+}
+ENGINES: dict[str, str] = {
+    "llama": "llama",
+    "yolo": "torch",
+    "clip": "torch",
+    "ocr": "onnx",
+    "media": "media",
+    "echo": "echo",
+}
