@@ -1,0 +1,109 @@
+"""``bot_config.yaml``: Discord, conversations, watching, profiles. No secret belongs in it."""
+
+from pydantic import Field, model_validator
+
+from danzar.config.base import Settings, Size
+from danzar.config.profile import Profile
+from danzar.units import MIB
+
+
+class DiscordSettings(Settings):
+    """How to reach Discord, and who may do what. The token is in ``DISCORD_TOKEN`` only."""
+
+    api_url: str = Field("https://discord.com/api/v10", pattern=r"^https?://")
+    gateway_url: str = Field("wss://gateway.discord.gg/", pattern=r"^wss?://")
+    cdn_url: str = Field("https://cdn.discordapp.com", pattern=r"^https?://")
+    command_prefix: str = Field("!", min_length=1, max_length=5)
+    operator_role: str = Field(
+        "Danzar Operator", description="Role that may change what Danzar does."
+    )
+    alert_channel: str | None = Field(
+        "alerts", description="Name or id of the channel for alerts; null sends none."
+    )
+    alert_role: str | None = Field(
+        None, description="Role that alerts mention; null mentions no one."
+    )
+
+
+class ChatSettings(Settings):
+    """Conversations."""
+
+    persona: str = Field(
+        "You are Danzar, a friendly assistant in a Discord channel of gamers. "
+        "Answer briefly and plainly. If you do not know, say so.",
+        max_length=4000,
+    )
+    max_answer_tokens: int = Field(400, ge=16, le=8192)
+    temperature: float = Field(0.4, ge=0, le=2)
+    top_p: float = Field(0.9, gt=0, le=1)
+    history_token_budget: int = Field(
+        900,
+        ge=0,
+        le=1_000_000,
+        description="Tokens of earlier conversation in a prompt.",
+    )
+    window_messages: int = Field(12, ge=0, le=200, description="Earlier messages, at most.")
+    keep_messages: int = Field(
+        500, ge=1, le=1_000_000, description="Messages kept per channel in the database."
+    )
+    edit_interval_s: float = Field(1.0, ge=1.0, le=10, description="Seconds between edits.")
+    text_attachment_max: Size = Field(64 * 1024, description="Longest text file that is read.")
+
+
+class PictureSettings(Settings):
+    """What pictures are accepted."""
+
+    max_bytes: Size = 20 * MIB
+    max_pixels: int = Field(50_000_000, ge=1)
+    max_side: int = Field(1280, ge=64, le=8192, description="Larger ones are scaled down to it.")
+    max_per_message: int = Field(4, ge=1, le=10, description="Further pictures are left out.")
+
+
+class WatchSettings(Settings):
+    """What may be watched, and how."""
+
+    sources: dict[str, str] = Field(
+        default_factory=lambda: {"sample": "assets/sample-clip.mp4"},
+        description="Names for sources: a file, a folder, a URL, screen:N or camera:N.",
+    )
+    allow_folders: tuple[str, ...] = Field(
+        (), description="Folders whose files may be named directly in !watch start."
+    )
+    allow_hosts: tuple[str, ...] = Field(
+        (), description="Hosts (name or name:port) of streams that may be watched."
+    )
+    max_watches: int = Field(4, ge=1, le=64)
+    unchanged_threshold: float = Field(
+        0.004, ge=0, le=1, description="Mean difference (0 to 1) under which a frame is skipped."
+    )
+    batch_size: int = Field(8, ge=1, le=64, description="Frames of all watches in one batch.")
+    batch_wait_s: float = Field(0.05, ge=0, le=1, description="Wait for others to join a batch.")
+
+
+class HttpSettings(Settings):
+    """The status API, on loopback only."""
+
+    port: int = Field(8764, ge=0, le=65535, description="0 takes a free port.")
+    enabled: bool = True
+
+
+class BotConfig(Settings):
+    """The whole of ``bot_config.yaml``."""
+
+    discord: DiscordSettings = DiscordSettings()
+    chat: ChatSettings = ChatSettings()
+    pictures: PictureSettings = PictureSettings()
+    watch: WatchSettings = WatchSettings()
+    http: HttpSettings = HttpSettings()
+    data_dir: str | None = Field(None, description="Where the database is; null is the platform's.")
+    profile: str = "doom"
+    profiles: dict[str, Profile] = Field(default_factory=lambda: {"doom": Profile(title="Doom")})
+
+    @model_validator(mode="after")
+    def profile_exists(self) -> "BotConfig":
+        """The chosen profile is defined."""
+        if self.profile not in self.profiles:
+            raise ValueError(
+                f"profile is {self.profile!r}; profiles has only {', '.join(sorted(self.profiles))}"
+            )
+        return self
