@@ -7,6 +7,7 @@
     │   ├── ModelMissing       named nowhere, or its file is absent
     │   └── ModelRefused       wrong checksum, truncated, or not allowed
     ├── CannotPlace            no device has room, even after evictions
+    ├── StoreFailed            the database can't be read or written
     ├── QueueFull              too many requests wait already
     ├── Cancelled              the person stopped it
     ├── WorkerError
@@ -51,6 +52,10 @@ class ModelRefused(ModelError):
 
 class CannotPlace(DanzarError):
     """No device can take the model, even if everything evictable went."""
+
+
+class StoreFailed(DanzarError):
+    """The database can't be read or written."""
 
 
 class QueueFull(DanzarError):

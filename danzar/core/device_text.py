@@ -1,0 +1,28 @@
+"""Devices' and processes' names as people read them. Pure."""
+
+from danzar.core.device import DeviceKind, DeviceSnapshot, ProcessUse
+
+_VENDOR_WORDS = ("NVIDIA", "GeForce")
+_LONGEST_NAME = 40
+_HIDDEN_IN_TEXT = str.maketrans({c: "'" for c in "`*_~|<>[]"} | {"@": "(at)"})
+
+
+def short_name(name: str) -> str:
+    """The product without its maker: ``NVIDIA GeForce RTX 4070 SUPER`` is ``RTX 4070 SUPER``."""
+    words = [w for w in name.split() if w not in _VENDOR_WORDS]
+    return " ".join(words)[:_LONGEST_NAME] or name[:_LONGEST_NAME]
+
+
+def device_title(snapshot: DeviceSnapshot) -> str:
+    """``Device 1 (RTX 4070 SUPER)``, as the seed calls a GPU; ``CPU`` for host RAM."""
+    if snapshot.kind is DeviceKind.CPU:
+        return "CPU"
+    return f"Device {snapshot.index} ({short_name(snapshot.name)})"
+
+
+def process_title(process: ProcessUse) -> str:
+    """``game.exe (pid 812)``: harmless in a chat message, whatever the program calls itself."""
+    if process.name is None:
+        return f"pid {process.pid}"
+    plain = "".join(c for c in process.name if c.isprintable()).translate(_HIDDEN_IN_TEXT)
+    return f"{plain[:_LONGEST_NAME]} (pid {process.pid})"

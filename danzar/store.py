@@ -1,0 +1,260 @@
+"""What outlives a restart, in one SQLite file: conversations, and who did what.
+
+    history   messages per channel, the newest ``keep_messages`` of each
+    audit     the newest 10,000 actions of people
+
+A damaged file is moved aside when it is opened, and a new one is begun.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import aiosqlite
+
+from danzar.errors import StoreFailed
+from danzar.store_schema import MIGRATIONS
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_S = 5.0
+KEEP_CHANNELS = 1000
+KEEP_AUDIT = 10_000
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One side of a turn.
+
+    Attributes:
+        turn_id: Discord's id of the question; the answer to it has the same.
+        author: Display name at that time.
+        stopped: The answer was stopped before its end.
+        created_at_s: Seconds since 1970.
+    """
+
+    channel_id: int
+    turn_id: int
+    role: Literal["user", "assistant"]
+    author: str
+    text: str
+    stopped: bool
+    created_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what, and when (seconds since 1970)."""
+
+    actor: str
+    action: str
+    detail: str
+    at_s: float
+
+
+class Store:
+    """The open database; made by ``async with Store.open(...)``.
+
+    Every method raises ``StoreFailed`` where the database can't be read or written.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, keep_messages: int) -> None:
+        self._connection = connection
+        self._keep_messages = keep_messages
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path, *, keep_messages: int) -> AsyncGenerator["Store"]:
+        """Open or create the database; a damaged one is moved aside first.
+
+        Raises:
+            StoreFailed: It can't be opened, or was made by a newer Danzar.
+        """
+        async with _opened(path) as connection:
+            yield cls(connection, keep_messages)
+
+    async def save_turn(self, question: StoredMessage, answer: StoredMessage) -> None:
+        """Keep both sides of a turn, in place of what was kept under its id before."""
+        rows = [_row(question), _row(answer)]
+        async with self._transaction():
+            await self._connection.executemany(
+                "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
+            await self._connection.execute(
+                "DELETE FROM messages WHERE channel_id = ? AND (turn_id, role) IN (SELECT turn_id, "
+                "role FROM messages WHERE channel_id = ? ORDER BY turn_id DESC, role "
+                "LIMIT -1 OFFSET ?)",
+                (question.channel_id, question.channel_id, self._keep_messages),
+            )
+
+    async def history(
+        self, channel_id: int, *, before_turn: int, limit: int
+    ) -> tuple[StoredMessage, ...]:
+        """The newest ``limit`` messages of the turns before one, oldest first."""
+        rows = await self._read(
+            "SELECT * FROM messages WHERE channel_id = ? AND turn_id < ? "
+            "ORDER BY turn_id DESC, role LIMIT ?",
+            (channel_id, before_turn, limit),
+        )
+        return tuple(_message(row) for row in reversed(rows))
+
+    async def reset(self, channel_id: int) -> int:
+        """Forget a channel's messages; returns how many there were."""
+        async with self._transaction():
+            cursor = await self._connection.execute(
+                "DELETE FROM messages WHERE channel_id = ?", (channel_id,)
+            )
+            return cursor.rowcount
+
+    async def audit(self, actor: str, action: str, detail: str) -> None:
+        """Note that someone did something."""
+        async with self._transaction():
+            cursor = await self._connection.execute(
+                "INSERT INTO audit (actor, action, detail, at_s) VALUES (?, ?, ?, ?)",
+                (actor, action, detail, time.time()),
+            )
+            oldest_kept = (cursor.lastrowid or 0) - KEEP_AUDIT
+            await self._connection.execute("DELETE FROM audit WHERE id <= ?", (oldest_kept,))
+
+    async def recent_audit(self, limit: int) -> tuple[AuditEntry, ...]:
+        """The newest entries, newest first."""
+        rows = await self._read(
+            "SELECT actor, action, detail, at_s FROM audit ORDER BY id DESC LIMIT ?", (limit,)
+        )
+        return tuple(AuditEntry(*row) for row in rows)
+
+    async def _read(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
+        try:
+            return list(await self._connection.execute_fetchall(sql, parameters))
+        except (sqlite3.Error, ValueError) as exc:
+            raise StoreFailed(f"the database can't be read: {exc}") from exc
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[None]:
+        """All of it or nothing, one writer at a time."""
+        async with self._writing:
+            try:
+                await self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                await self._connection.execute("COMMIT")
+            except (sqlite3.Error, ValueError) as exc:
+                await self._roll_back()
+                raise StoreFailed(f"the database can't be written: {exc}") from exc
+            except BaseException:
+                await self._roll_back()
+                raise
+
+    async def _roll_back(self) -> None:
+        # A closed connection (ValueError) has nothing to take back.
+        try:
+            await self._connection.rollback()
+        except (sqlite3.Error, ValueError):
+            log.warning("a write to the database could not be taken back")
+
+
+def _row(message: StoredMessage) -> tuple[object, ...]:
+    return (
+        message.channel_id,
+        message.turn_id,
+        message.role,
+        message.author,
+        message.text,
+        int(message.stopped),
+        message.created_at_s,
+    )
+
+
+def _message(row: sqlite3.Row) -> StoredMessage:
+    channel_id, turn_id, role, author, text, stopped, created_at_s = row
+    return StoredMessage(channel_id, turn_id, role, author, text, bool(stopped), created_at_s)
+
+
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncGenerator[aiosqlite.Connection]:
+    try:
+        await asyncio.to_thread(_prepare, path)
+        connection = await aiosqlite.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+    except (OSError, sqlite3.Error) as exc:
+        raise StoreFailed(f"the database {path} can't be opened: {exc}") from exc
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _prepare(path: Path) -> None:
+    """Leave a healthy database of the newest version at ``path``. Blocks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _migrate(path)
+    except sqlite3.DatabaseError as exc:
+        if getattr(exc, "sqlite_errorcode", None) not in _DAMAGED:
+            raise
+        aside = _move_aside(path)
+        log.warning("the database was damaged (%s); moved to %s, history begins anew", exc, aside)
+        _migrate(path)
+
+
+def _migrate(path: Path) -> None:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        _check(connection)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise StoreFailed(
+                f"the database {path} has version {version}, this Danzar knows {len(MIGRATIONS)}; "
+                "update Danzar, or move the file away"
+            )
+        for number in range(version, len(MIGRATIONS)):
+            _apply(connection, number)
+        _drop_oldest_channels(connection)
+    finally:
+        connection.close()
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Raise sqlite's own error for damage also where only a page deep inside is damaged."""
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        error = sqlite3.DatabaseError(verdict)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+
+def _apply(connection: sqlite3.Connection, number: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in MIGRATIONS[number]:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {number + 1}")
+    connection.execute("COMMIT")
+
+
+def _drop_oldest_channels(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "DELETE FROM messages WHERE channel_id NOT IN (SELECT channel_id FROM messages "
+        "GROUP BY channel_id ORDER BY MAX(turn_id) DESC LIMIT ?)",
+        (KEEP_CHANNELS,),
+    )
+
+
+def _move_aside(path: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        leftover = path.with_name(path.name + suffix)
+        if leftover.exists():
+            leftover.rename(aside.with_name(aside.name + suffix))
+    return aside
