@@ -65,6 +65,7 @@ class MemoryMonitor:
         self._now_s = now_s
         self._wall_clock = wall_clock
         self._switched = asyncio.Condition()
+        self._switches = 0
         self._enabled = enabled
         self._pressure: dict[str, Pressure] = {}
         self._open: OpenIncidents = NONE_OPEN
@@ -112,8 +113,9 @@ class MemoryMonitor:
         while True:
             async with self._switched:
                 await self._switched.wait_for(lambda: self._enabled)
+                switches = self._switches
             await self.check()
-            await self._wait()
+            await self._wait(switches)
 
     async def check(self) -> tuple[Alert, ...]:
         """Look at the newest figures once, tell the listeners what changed, and return it."""
@@ -129,13 +131,14 @@ class MemoryMonitor:
     async def _switch(self, *, enabled: bool) -> None:
         async with self._switched:
             self._enabled = enabled
+            self._switches += 1
             self._switched.notify_all()
 
-    async def _wait(self) -> None:
-        """Sleep one interval, or until it is switched off."""
+    async def _wait(self, switches: int) -> None:
+        """Sleep one interval, or until it is switched, on or off, once more."""
         try:
             async with asyncio.timeout(self.interval_s), self._switched:
-                await self._switched.wait_for(lambda: not self._enabled)
+                await self._switched.wait_for(lambda: self._switches != switches)
         except TimeoutError:
             return
 
@@ -171,8 +174,9 @@ class MemoryMonitor:
 
     def _observe_device(self, device: DeviceMemory, now_s: float) -> Observation:
         uuid = device.snapshot.uuid
+        before = self._pressure.get(uuid)
         after = next_pressure(
-            self._pressure.get(uuid),
+            before,
             device.free_bytes,
             device.total_bytes,
             self._memory.rules.pressure,
@@ -180,7 +184,9 @@ class MemoryMonitor:
         )
         self._pressure[uuid] = after
         level = None if device.free_bytes is None else after.level
-        return Observation(f"memory:{uuid}", level, _device_text(device, after))
+        if after.level is Level.NORMAL:
+            return Observation(f"memory:{uuid}", level, _normal_text(device, before))
+        return Observation(f"memory:{uuid}", level, _full_text(device, after))
 
     def _alert(self, step: IncidentChange, now_s: float) -> Alert:
         text = step.incident.text
@@ -195,13 +201,22 @@ def _telemetry_lost(error: str | None) -> Observation:
     return Observation(TELEMETRY_KEY, Level.CRITICAL, text)
 
 
-def _device_text(device: DeviceMemory, pressure: Pressure) -> str:
-    state = describe_pressure(device)
-    if device.snapshot.simulated:
-        state = f"{state} (simulated)"
-    if pressure.level is Level.NORMAL:
-        return f"Back to normal: {state}"
-    heading = (
-        "High GPU utilization" if pressure.level is Level.WARNING else "GPU memory nearly full"
+def _normal_text(device: DeviceMemory, before: Pressure | None) -> str:
+    peak_pct = before.peak_pct if before else None
+    peak = "" if peak_pct is None else f"; its peak was {peak_pct:.1f}%"
+    return f"Back to normal: {_state_text(device)}{peak}"
+
+
+def _full_text(device: DeviceMemory, pressure: Pressure) -> str:
+    heading = "GPU memory nearly full"
+    if pressure.level is Level.WARNING:
+        heading = "High GPU utilization"
+    return (
+        f"{heading}: {_state_text(device)}. {what_to_do(device)}, "
+        "follow it with `!gpu status`, and consider a restart if it stays"
     )
-    return f"{heading}: {state}. {what_to_do(device)}; look with `!gpu status`"
+
+
+def _state_text(device: DeviceMemory) -> str:
+    state = describe_pressure(device)
+    return f"{state} (simulated)" if device.snapshot.simulated else state

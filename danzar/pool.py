@@ -194,7 +194,9 @@ class WorkerPool:
         self._mirror(key, worker)
 
     def _mirror(self, key: WorkerKey, worker: _Worker) -> None:
-        """Let a simulated card show what the worker holds."""
+        """Let a simulated card show what the worker holds, as long as it lives."""
+        if self._workers.get(key) is not worker:
+            return
         if self._cards is not None and key.device_uuid in self._cards.uuids:
             name = f"danzar-{key.engine}"
             self._cards.hold(

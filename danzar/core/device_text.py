@@ -4,7 +4,7 @@ from danzar.core.device import DeviceKind, DeviceSnapshot, ProcessUse
 
 _VENDOR_WORDS = ("NVIDIA", "GeForce")
 _LONGEST_NAME = 40
-_HIDDEN_IN_TEXT = str.maketrans({c: "'" for c in "`*_~|<>[]"} | {"@": "(at)"})
+_HIDDEN_IN_TEXT = str.maketrans(dict.fromkeys("`*_~|<>[]", "'") | {"@": "(at)"})
 
 
 def short_name(name: str) -> str:

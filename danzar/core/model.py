@@ -53,16 +53,10 @@ class Job:
 
 
 def device_order(facts: ModelFacts, snapshots: Sequence[DeviceSnapshot]) -> tuple[str, ...]:
-    """UUIDs of usable GPUs: preferred ones first, then the most free; unknown free is left out."""
-    usable = [
-        s
-        for s in snapshots
-        if s.kind is DeviceKind.CUDA
-        and s.free_bytes is not None
-        and s.free_bytes >= facts.min_free_bytes
-    ]
-    first = [s for wanted in facts.preferred for s in usable if matches_device(s, wanted)]
-    rest = sorted((s for s in usable if s not in first), key=_most_free_first)
+    """UUIDs of all GPUs: preferred ones first, then the most free; unknown free comes last."""
+    gpus = [s for s in snapshots if s.kind is DeviceKind.CUDA]
+    first = [s for wanted in facts.preferred for s in gpus if matches_device(s, wanted)]
+    rest = sorted((s for s in gpus if s not in first), key=_most_free_first)
     return tuple(dict.fromkeys(s.uuid for s in (*first, *rest)))
 
 

@@ -23,6 +23,8 @@ class Demand:
         shared_on: UUIDs of GPUs on which its engine already has a process and so a context.
         host_bytes: What it takes in host RAM when it runs on the CPU.
         device_order: UUIDs of GPUs to try, best first; others are not tried.
+        ran_out: UUIDs of GPUs that ran out while it was loaded there; not tried.
+        min_free_bytes: A GPU with less measured free memory than this is not used.
         allow_cpu: Whether the CPU may host it.
         wants_cpu: It belongs on the CPU, so that being there degrades nothing.
     """
@@ -36,6 +38,8 @@ class Demand:
     shared_on: frozenset[str]
     allow_cpu: bool
     wants_cpu: bool = False
+    ran_out: frozenset[str] = frozenset()
+    min_free_bytes: int = 0
 
     def bytes_on(self, gpu: DeviceSnapshot) -> int:
         """What it takes on this GPU, with the context where it must pay for one."""
@@ -97,27 +101,36 @@ def plan_placement(
     policy: EvictionPolicy,
 ) -> Plan:
     """The plan for one demand; the same values always give the same plan."""
-    gpus = _candidates(demand, snapshots)
+    gpus = _in_order(demand, snapshots)
+    usable = [g for g in gpus if _is_usable(demand, g)]
     return (
-        _as_it_stands(demand, gpus, ledger)
-        or _after_release(demand, gpus, ledger)
-        or _after_eviction(demand, gpus, ledger, tuple(residents), policy)
+        _as_it_stands(demand, usable, gpus, ledger)
+        or _after_release(demand, usable, ledger)
+        or _after_eviction(demand, usable, ledger, tuple(residents), policy)
         or _on_cpu(demand, snapshots, gpus, ledger)
         or _impossible(demand, snapshots, gpus, ledger)
     )
 
 
-def _candidates(demand: Demand, snapshots: Sequence[DeviceSnapshot]) -> tuple[DeviceSnapshot, ...]:
+def _in_order(demand: Demand, snapshots: Sequence[DeviceSnapshot]) -> tuple[DeviceSnapshot, ...]:
     if demand.wants_cpu:
         return ()
     by_uuid = {s.uuid: s for s in snapshots if s.kind is DeviceKind.CUDA}
     return tuple(by_uuid[uuid] for uuid in demand.device_order if uuid in by_uuid)
 
 
+def _is_usable(demand: Demand, gpu: DeviceSnapshot) -> bool:
+    known_free = gpu.free_bytes is not None and gpu.free_bytes >= demand.min_free_bytes
+    return known_free and gpu.uuid not in demand.ran_out
+
+
 def _as_it_stands(
-    demand: Demand, gpus: Sequence[DeviceSnapshot], ledger: Ledger
+    demand: Demand,
+    usable: Sequence[DeviceSnapshot],
+    gpus: Sequence[DeviceSnapshot],
+    ledger: Ledger,
 ) -> PlacedOn | None:
-    for gpu in gpus:
+    for gpu in usable:
         headroom = ledger.headroom_bytes(gpu, demand.purpose)
         if headroom is not None and headroom >= demand.bytes_on(gpu):
             reason = (
@@ -197,19 +210,17 @@ def _second_choice(
 ) -> str | None:
     if chosen is gpus[0]:
         return None
-    first = ledger.headroom_bytes(gpus[0], demand.purpose)
-    room = "an unknown amount" if first is None else format_gib(max(0, first))
     return (
-        f"{demand.model} runs on {chosen.label}: {gpus[0].label} has room for {room}, "
-        f"{format_gib(demand.bytes_on(gpus[0]))} are needed."
+        f"{demand.model} runs on {chosen.label}: {format_gib(demand.bytes_on(gpus[0]))} are "
+        f"needed, {_room_text(demand, gpus[0], ledger)}."
     )
 
 
 def _why_cpu(demand: Demand, gpus: Sequence[DeviceSnapshot], ledger: Ledger) -> str:
-    rooms = ", ".join(f"{g.label} {_room_text(ledger, g, demand.purpose)}" for g in gpus)
+    rooms = ", ".join(_room_text(demand, g, ledger) for g in gpus)
     return (
         f"{demand.model} runs on the CPU: {format_gib(demand.bytes_on(gpus[0]))} are needed, "
-        f"there is room for {rooms}."
+        f"{rooms}."
     )
 
 
@@ -225,15 +236,24 @@ def _impossible(
         for g in gpus
         if (room := ledger.headroom_bytes(g, demand.purpose)) is not None
     ]
-    rooms = ", ".join(f"{d.label} {_room_text(ledger, d, demand.purpose)}" for d in (*gpus, *hosts))
+    rooms = ", ".join(_room_text(demand, d, ledger) for d in (*gpus, *hosts))
     reason = (
         f"{demand.model} needs {format_gib(demand.cuda_bytes)} on a GPU or "
-        f"{format_gib(demand.host_bytes)} of host RAM; there is room for "
-        f"{rooms or 'nothing: no device answers'}. Close other programs or choose a smaller model."
+        f"{format_gib(demand.host_bytes)} of host RAM; "
+        f"{rooms or 'no device answers'}. Close other programs or choose a smaller model."
     )
     return Impossible(min(missing, default=None), reason)
 
 
-def _room_text(ledger: Ledger, device: DeviceSnapshot, purpose: str) -> str:
-    room = ledger.headroom_bytes(device, purpose)
-    return "unknown" if room is None else format_gib(max(0, room))
+def _room_text(demand: Demand, device: DeviceSnapshot, ledger: Ledger) -> str:
+    room = ledger.headroom_bytes(device, demand.purpose)
+    if device.uuid in demand.ran_out:
+        return f"{device.label} ran out of memory while loading"
+    if room is None or device.free_bytes is None:
+        return f"{device.label} has an unknown amount free"
+    if device.kind is DeviceKind.CUDA and device.free_bytes < demand.min_free_bytes:
+        return (
+            f"{device.label} has {format_gib(device.free_bytes)} free, less than "
+            f"{format_gib(demand.min_free_bytes)}"
+        )
+    return f"{device.label} has room for {format_gib(max(0, room))}"

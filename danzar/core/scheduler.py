@@ -47,7 +47,7 @@ from danzar.core.placement import (
 from danzar.core.queue import JobQueue
 
 # A device that ran out while this model loaded is not tried again for this long.
-EXCLUDED_S = 60.0
+RAN_OUT_S = 60.0
 
 _HELD = (InstanceState.READY, InstanceState.DRAINING)
 
@@ -67,7 +67,7 @@ class Instance:
     failures: int = 0
     not_before_s: float = 0.0
     last_error: str | None = None
-    excluded_until_s: dict[str, float] = field(default_factory=dict)
+    ran_out_until_s: dict[str, float] = field(default_factory=dict)
 
     def become(self, state: InstanceState) -> None:
         """Change the state along the table."""
@@ -208,7 +208,7 @@ class Scheduler:
         device_uuid = instance.device_uuid
         self._fail(instance, event.reason, now_s)
         if event.out_of_memory and device_uuid is not None:
-            instance.excluded_until_s[device_uuid] = now_s + EXCLUDED_S
+            instance.ran_out_until_s[device_uuid] = now_s + RAN_OUT_S
             instance.not_before_s = now_s
             return []
         return _refuse_all(instance, Refusal.LOAD_FAILED, _failed_text(instance, now_s))
@@ -324,18 +324,20 @@ class Scheduler:
 
     def _demand(self, instance: Instance, now_s: float) -> Demand:
         facts = instance.facts
-        order = device_order(facts, self.snapshots)
-        allowed = (u for u in order if instance.excluded_until_s.get(u, 0.0) <= now_s)
         return Demand(
             model=facts.name,
             purpose=facts.purpose,
             cuda_bytes=facts.cuda_bytes,
             context_bytes=facts.context_bytes,
             host_bytes=facts.host_bytes,
-            device_order=tuple(allowed),
+            device_order=device_order(facts, self.snapshots),
             shared_on=self._devices_of(facts.engine),
             allow_cpu=facts.allow_cpu,
             wants_cpu=facts.wants_cpu,
+            ran_out=frozenset(
+                u for u, until_s in instance.ran_out_until_s.items() if now_s < until_s
+            ),
+            min_free_bytes=facts.min_free_bytes,
         )
 
     def _devices_of(self, engine: str) -> frozenset[str]:

@@ -1,7 +1,6 @@
-from tests.core.worlds import book, gpu, host, reserve
-
-from danzar.core.ledger import Ledger, LeaseState, Margins
+from danzar.core.ledger import LeaseState, Ledger, Margins
 from danzar.units import GIB
+from tests.core.worlds import book, gpu, host, reserve
 
 
 def test_headroom_is_what_the_driver_says_is_free():

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.worlds import book, gpu, host, reserve
 
 from danzar.core.eviction import Resident, lru
 from danzar.core.ledger import Ledger
@@ -15,6 +14,7 @@ from danzar.core.placement import (
     plan_placement,
 )
 from danzar.units import GIB
+from tests.core.worlds import book, gpu, host, reserve
 
 
 def demand(gib: float = 4, *, purpose: str = "chat", order=("GPU-0", "GPU-1"), **changes) -> Demand:
@@ -98,12 +98,21 @@ def test_vision_does_not_evict_a_chat_model_inside_its_reservation():
     assert isinstance(plan_placement(wanted, (gpu(0, 7),), ledger, (chat,), lru), Impossible)
 
 
+def test_a_card_that_ran_out_or_is_below_the_threshold_is_not_used_and_named():
+    wanted = demand(1, ran_out=frozenset({"GPU-0"}), min_free_bytes=2 * GIB)
+    plan = plan_placement(wanted, (gpu(0), gpu(1, 1.5), host()), book(), (), lru)
+    assert isinstance(plan, PlacedOn)
+    assert plan.device_uuid == "cpu"
+    assert "cuda:0 ran out" in (plan.degraded or "")
+    assert "cuda:1 has 1.5GB free, less than 2.0GB" in (plan.degraded or "")
+
+
 def test_a_refusal_names_every_device_and_what_is_missing():
     plan = plan_placement(demand(4, allow_cpu=False), (gpu(0, 1), gpu(1, 3)), book(), (), lru)
     assert isinstance(plan, Impossible)
     assert plan.shortfall_bytes == 1 * GIB
-    assert "cuda:0 1.0GB" in plan.reason
-    assert "cuda:1 3.0GB" in plan.reason
+    assert "cuda:0 has room for 1.0GB" in plan.reason
+    assert "cuda:1 has room for 3.0GB" in plan.reason
 
 
 def test_the_context_is_paid_only_where_the_engine_has_no_process():

@@ -1,5 +1,3 @@
-from tests.core.worlds import book, gpu, host, make_scheduler, model, reserve
-
 from danzar.core.events import (
     JobEnded,
     JobSubmitted,
@@ -22,6 +20,7 @@ from danzar.core.instance import TRANSITIONS, InstanceState, can_become
 from danzar.core.model import Job
 from danzar.core.scheduler import Scheduler
 from danzar.units import GIB
+from tests.core.worlds import book, gpu, host, make_scheduler, model, reserve
 
 TWO_CARDS = (gpu(0), gpu(1), host())
 

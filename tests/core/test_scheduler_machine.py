@@ -1,9 +1,8 @@
-"""The scheduler against a hostile world: loads fail, cards fill up, workers vanish, people cancel."""
+"""The scheduler in a hostile world: loads fail, cards fill up, workers vanish, people cancel."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.core.worlds import book, gpu, host, make_scheduler, model
 
 from danzar.core.events import (
     JobEnded,
@@ -23,6 +22,7 @@ from danzar.core.events import (
 )
 from danzar.core.model import Job
 from danzar.units import GIB
+from tests.core.worlds import book, gpu, host, make_scheduler, model
 
 NAMES = ("a", "b", "c", "d")
 CAPACITY_GIB = 12
