@@ -38,16 +38,15 @@ def _models(config: Config) -> list[tuple[str, ModelEntry]]:
 def _facts(config: Config, name: str, entry: ModelEntry) -> ModelFacts:
     memory = config.vision.gpu_memory
     is_chat = entry.role == "chat"
-    footprint = _footprint(config, name, entry, on_card=True)
-    on_host = _footprint(config, name, entry, on_card=False)
+    on_card, on_host = _footprints(config, name, entry)
     engine = ENGINES[entry.backend]
     home = memory.main_llm_device if is_chat else memory.vision_device
     return ModelFacts(
         name=name,
         engine=engine,
         purpose="chat" if is_chat else "vision",
-        cuda_bytes=footprint.total_bytes - footprint.cuda_context_bytes,
-        context_bytes=footprint.cuda_context_bytes,
+        cuda_bytes=on_card.total_bytes - on_card.cuda_context_bytes,
+        context_bytes=on_card.cuda_context_bytes,
         host_bytes=on_host.total_bytes + _PROCESS_BYTES.get(engine, _UNKNOWN_BYTES),
         preferred=_preferred(entry.device or home, memory.main_llm_device),
         min_free_bytes=0 if is_chat else gib_to_bytes(memory.cpu_fallback_threshold_gb),
@@ -62,15 +61,17 @@ def _preferred(home: str, llm_device: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((home, llm_device)))
 
 
-def _footprint(config: Config, name: str, entry: ModelEntry, *, on_card: bool) -> Footprint:
+def _footprints(config: Config, name: str, entry: ModelEntry) -> tuple[Footprint, Footprint]:
+    """What the model takes on a card and in host RAM."""
     if entry.memory is not None:
-        return Footprint(entry.memory)
+        return Footprint(entry.memory), Footprint(entry.memory)
     try:
         path = resolve(name, config)
-        return _from_file(path, entry, on_card=on_card)
+        return _from_file(path, entry, on_card=True), _from_file(path, entry, on_card=False)
     except ModelError as exc:
-        log.warning("%s; its size is taken from models.yaml", exc)
-        return Footprint(entry.size or _UNKNOWN_BYTES)
+        log.debug("%s; its size is taken from models.yaml", exc)
+        listed = Footprint(entry.size or _UNKNOWN_BYTES)
+        return listed, listed
 
 
 def _from_file(path: Path | None, entry: ModelEntry, *, on_card: bool) -> Footprint:
