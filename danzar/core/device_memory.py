@@ -62,10 +62,10 @@ class DeviceMemory:
     def allocated_bytes(self) -> int | None:
         """What processes hold, Danzar's and others'; all that is reserved where they do not say."""
         reserved_bytes = self.reserved_bytes
-        listed_bytes = _sum_bytes((*self.own, *self.foreign))
-        if reserved_bytes is None or listed_bytes is None or not (self.own or self.foreign):
+        others_bytes = _sum_bytes(self.foreign)
+        if reserved_bytes is None or others_bytes is None or not (self.own or self.foreign):
             return reserved_bytes
-        return min(listed_bytes, reserved_bytes)
+        return min(self.own_bytes + others_bytes, reserved_bytes)
 
     @property
     def reserved_pct(self) -> float | None:

@@ -14,10 +14,14 @@ def short_name(name: str) -> str:
 
 
 def device_title(snapshot: DeviceSnapshot) -> str:
-    """``Device 1 (RTX 4070 SUPER)``, as the seed calls a GPU; ``CPU`` for host RAM."""
+    """``Device 1 (RTX 4070 SUPER)``, as the seed calls a GPU; ``CPU`` for host RAM.
+
+    A simulated card says so: ``Device 1 (RTX 4070 SUPER, simulated)``.
+    """
     if snapshot.kind is DeviceKind.CPU:
         return "CPU"
-    return f"Device {snapshot.index} ({short_name(snapshot.name)})"
+    simulated = ", simulated" if snapshot.simulated else ""
+    return f"Device {snapshot.index} ({short_name(snapshot.name)}{simulated})"
 
 
 def process_title(process: ProcessUse) -> str:

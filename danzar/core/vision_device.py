@@ -80,13 +80,11 @@ def choose_vision_device(
 def judge_device(device: DeviceMemory, rules: VisionRules, *, needed_bytes: int = 0) -> Considered:
     """Whether one GPU can take ``needed_bytes`` more for vision, and why."""
     refusal = _refusal(device, rules, needed_bytes)
-    title = device_title(device.snapshot)
-    free_text = format_gib(device.free_bytes or 0)
     return Considered(
         device.snapshot.uuid,
         device.snapshot.label,
         refusal is None,
-        refusal or f"{title} available with {free_text} free",
+        refusal or _available_text(device),
     )
 
 
@@ -109,17 +107,33 @@ def _refusal(device: DeviceMemory, rules: VisionRules, needed_bytes: int) -> str
     return f"{title} has {format_gib(free_bytes)} free, {format_gib(wanted_bytes)} needed"
 
 
+def _available_text(device: DeviceMemory) -> str:
+    free = format_gib(device.free_bytes or 0)
+    text = f"{device_title(device.snapshot)} available with {free} free"
+    kept_bytes, whose = _kept_for_others(device)
+    return text if kept_bytes == 0 else f"{text}, {format_gib(kept_bytes)} of it kept for {whose}"
+
+
 def _reserved_text(device: DeviceMemory, left_bytes: int, wanted_bytes: int) -> str:
-    kept = [r for r in device.reservations if r.purpose != VISION and device.unfilled_bytes(r) > 0]
-    if not kept:
+    kept_bytes, whose = _kept_for_others(device)
+    if kept_bytes == 0:
         return f"{device_title(device.snapshot)} has loads in flight that take its free memory"
-    whose = "main LLM" if any(r.purpose == CHAT for r in kept) else kept[0].purpose
-    kept_bytes = sum(device.unfilled_bytes(r) for r in kept)
     return (
         f"Device {device.snapshot.index} reserved for {whose}: of "
         f"{format_gib(device.free_bytes or 0)} free, {format_gib(kept_bytes)} are kept, "
         f"which leaves {format_gib(max(0, left_bytes))} of {format_gib(wanted_bytes)} needed"
     )
+
+
+def _kept_for_others(device: DeviceMemory) -> tuple[int, str]:
+    """The bytes that others' reservations have yet to take, and the others' name."""
+    others = {
+        r.purpose: device.unfilled_bytes(r)
+        for r in device.reservations
+        if r.purpose != VISION and device.unfilled_bytes(r) > 0
+    }
+    names = ("main LLM" if purpose == CHAT else purpose for purpose in others)
+    return sum(others.values()), " and ".join(names)
 
 
 def _in_order(devices: Sequence[DeviceMemory], rules: VisionRules) -> list[DeviceMemory]:
