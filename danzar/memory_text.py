@@ -49,8 +49,7 @@ def log_lines(
 def _log_line(device: DeviceMemory, past: Sequence[DeviceSnapshot]) -> str:
     leases = ", ".join(f"{x.model} {format_gib(x.size_bytes)} {x.state}" for x in device.leases)
     return (
-        f"gpu memory: {device_title(device.snapshot)}"
-        f"{' [simulated]' if device.snapshot.simulated else ''} "
+        f"gpu memory: {device_title(device.snapshot)} "
         f"allocated={format_known(device.allocated_bytes)} "
         f"reserved={format_known(device.reserved_bytes)} "
         f"free={format_known(device.free_bytes)} total={format_gib(device.total_bytes)} "

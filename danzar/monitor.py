@@ -154,23 +154,23 @@ class MemoryMonitor:
     def _observe(self, now_s: float) -> list[Observation]:
         stale_age_s = self._memory.stale_age_s
         if stale_age_s is not None:
-            return [_telemetry_lost(self._memory.figures_error)] if self._was_read() else []
-        devices = [d for d in self._memory.devices() if d.snapshot.kind is DeviceKind.CUDA]
-        seen = [self._observe_device(d, now_s) for d in devices]
-        present = {s.key for s in seen}
-        gone = [
-            Observation(key, Level.NORMAL, "The device is no longer there")
-            for key in self._open.by_key
-            if key not in present and key != TELEMETRY_KEY
+            lost = self._is_lost(stale_age_s)
+            return [_telemetry_lost(self._memory.figures_error)] if lost else []
+        seen = [Observation(TELEMETRY_KEY, Level.NORMAL, "The GPU driver answers again")]
+        seen += [
+            self._observe_device(d, now_s)
+            for d in self._memory.devices()
+            if d.snapshot.kind is DeviceKind.CUDA
         ]
-        return [
-            Observation(TELEMETRY_KEY, Level.NORMAL, "The GPU driver answers again"),
-            *seen,
-            *gone,
-        ]
+        gone = self._open.by_key.keys() - {s.key for s in seen}
+        text = "The device is no longer there"
+        return seen + [Observation(key, Level.NORMAL, text) for key in sorted(gone)]
 
-    def _was_read(self) -> bool:
-        return self._memory.figures_error is not None or bool(self._memory.devices())
+    def _is_lost(self, stale_age_s: float) -> bool:
+        """Whether the driver failed or was silent for an interval; a slow start is neither."""
+        return self._memory.figures_error is not None or (
+            self.interval_s < stale_age_s < float("inf")
+        )
 
     def _observe_device(self, device: DeviceMemory, now_s: float) -> Observation:
         uuid = device.snapshot.uuid
@@ -204,7 +204,7 @@ def _telemetry_lost(error: str | None) -> Observation:
 def _normal_text(device: DeviceMemory, before: Pressure | None) -> str:
     peak_pct = before.peak_pct if before else None
     peak = "" if peak_pct is None else f"; its peak was {peak_pct:.1f}%"
-    return f"Back to normal: {_state_text(device)}{peak}"
+    return f"Back to normal: {describe_pressure(device)}{peak}"
 
 
 def _full_text(device: DeviceMemory, pressure: Pressure) -> str:
@@ -212,11 +212,6 @@ def _full_text(device: DeviceMemory, pressure: Pressure) -> str:
     if pressure.level is Level.WARNING:
         heading = "High GPU utilization"
     return (
-        f"{heading}: {_state_text(device)}. {what_to_do(device)}, "
+        f"{heading}: {describe_pressure(device)}. {what_to_do(device)}, "
         "follow it with `!gpu status`, and consider a restart if it stays"
     )
-
-
-def _state_text(device: DeviceMemory) -> str:
-    state = describe_pressure(device)
-    return f"{state} (simulated)" if device.snapshot.simulated else state

@@ -28,6 +28,13 @@ def test_without_a_list_of_processes_leases_say_what_is_danzars():
     assert device.allocated_bytes == gib(8)
 
 
+def test_leases_count_where_danzars_own_processes_are_not_listed():
+    game = (ProcessUse(1, "game.exe", gib(1)),)
+    (device,) = memories(gpu(0, 3.0, processes=game), ledger=seed_ledger(chat_gib=7.0))
+    assert device.allocated_bytes == gib(8)
+    assert device.reserved_bytes == gib(9)
+
+
 def test_a_claim_is_not_yet_in_use():
     ledger = seed_ledger()
     ledger.claim("chat", "chat", "GPU-0", gib(6))

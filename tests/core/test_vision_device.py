@@ -24,7 +24,9 @@ def test_the_llms_device_is_taken_when_its_reservation_stays_whole():
     devices = memories(gpu(0, 11.0), gpu(1, 0.5), cpu())
     choice = choose_vision_device(devices, SEED_RULES)
     assert choice.label == "cuda:0"
-    assert choice.reason == "Device 0 (RTX 4070) available with 11.0GB free"
+    assert choice.reason == (
+        "Device 0 (RTX 4070) available with 11.0GB free, 8.0GB of it kept for main LLM"
+    )
     refused = choice.considered[0]
     assert refused.reason == "Device 1 (RTX 4070 SUPER) has 0.5GB free, 1.0GB needed"
     assert not refused.usable

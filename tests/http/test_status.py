@@ -1,0 +1,90 @@
+import socket
+
+import aiohttp
+import pytest
+
+from danzar.config.bot import HttpSettings
+from danzar.http.status import StatusServerError, serve_status
+from danzar.http.status_json import BotFacts, StatusFacts, status_json
+from tests.gpu_memory.cards import gpu, memories
+
+FACTS = StatusFacts(BotFacts("Danzar", True, 0.04), memories(gpu(0, 4.0), gpu(1, 9.9)))
+
+
+@pytest.fixture
+async def url():
+    async with serve_status(lambda: FACTS, HttpSettings(port=0)) as address:
+        yield address
+
+
+@pytest.fixture
+async def session():
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session:
+        yield session
+
+
+async def test_status_is_served_on_loopback_as_json(url, session):
+    async with session.get(f"{url}/v1/status") as answer:
+        assert answer.status == 200
+        assert await answer.json() == status_json(FACTS)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_devices_are_served_alone(url, session):
+    async with session.get(f"{url}/v1/devices") as answer:
+        body = await answer.json()
+    assert [d["label"] for d in body["devices"]] == ["cuda:0", "cuda:1"]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "10.0.0.7", "", "127.0.0.1.evil.example"]
+)
+async def test_another_host_name_is_refused(url, session, host):
+    async with session.get(f"{url}/v1/status", headers={"Host": host}) as answer:
+        assert answer.status == 403
+        assert "devices" not in await answer.text()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1234", "[::1]:80"])
+async def test_loopback_names_are_served(url, session, host):
+    async with session.get(f"{url}/v1/status", headers={"Host": host}) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
+async def test_pages_of_other_origins_are_refused(url, session, origin):
+    async with session.get(f"{url}/v1/status", headers={"Origin": origin}) as answer:
+        assert answer.status == 403
+
+
+async def test_its_own_origin_is_served(url, session):
+    async with session.get(f"{url}/v1/status", headers={"Origin": url}) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_nothing_can_be_written(url, session, method):
+    async with session.request(method, f"{url}/v1/status") as answer:
+        assert answer.status == 405
+
+
+async def test_an_unknown_path_is_a_json_error(url, session):
+    async with session.get(f"{url}/v1/nope") as answer:
+        assert answer.status == 404
+        assert await answer.json() == {"error": "not found"}
+
+
+async def test_a_taken_port_is_told_with_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StatusServerError, match=f"{port}.*bot_config.yaml"):
+            async with serve_status(lambda: FACTS, HttpSettings(port=port)):
+                pass
+
+
+async def test_the_port_is_free_again_afterwards(session):
+    async with serve_status(lambda: FACTS, HttpSettings(port=0)) as address:
+        pass
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await session.get(f"{address}/v1/status")
