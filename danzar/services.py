@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -17,6 +18,7 @@ from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
 from danzar.core.ledger import Ledger, Margins, Reservation
 from danzar.core.scheduler import Scheduler
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
+from danzar.loop_lag import LoopLag
 from danzar.manager import ModelManager
 from danzar.models.manifest import load_spec
 from danzar.monitor import MemoryMonitor
@@ -48,6 +50,7 @@ class Services:
     vision: VisionService
     watches: WatchService
     chat: ChatService
+    loop_lag: LoopLag
 
 
 def data_dir(config: Config) -> Path:
@@ -84,10 +87,13 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             interval_s=memory.memory_check_interval,
             enabled=memory.enable_memory_monitoring,
         )
+        loop_lag = LoopLag()
         store = await stack.enter_async_context(
             Store.open(data_dir(config) / "danzar.db", keep_messages=config.bot.chat.keep_messages)
         )
-        await stack.enter_async_context(_running(sampler.run(), manager.run(), monitor.run()))
+        await stack.enter_async_context(
+            _running(sampler.run(), manager.run(), monitor.run(), loop_lag.run())
+        )
         vision = await stack.enter_async_context(VisionService(manager, config))
         watches = await stack.enter_async_context(WatchService(manager, vision, config))
         chat = ChatService(
@@ -97,7 +103,9 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             config.active_profile,
             model=config.models.use.chat,
         )
-        yield Services(config, sampler, manager, gpu_mm, monitor, store, vision, watches, chat)
+        yield Services(
+            config, sampler, manager, gpu_mm, monitor, store, vision, watches, chat, loop_lag
+        )
 
 
 def preload(services: Services) -> None:
@@ -109,7 +117,7 @@ def preload(services: Services) -> None:
 
 
 @asynccontextmanager
-async def _running(*parts: "asyncio._CoroutineLike[None]") -> AsyncIterator[None]:
+async def _running(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run the parts while the context lasts; if one fails, the context fails with it."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(part) for part in parts]

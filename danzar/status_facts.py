@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import psutil
+
 from danzar.bot import DanzarBot
 from danzar.core.device import DeviceSnapshot
 from danzar.core.scheduler import Instance
@@ -20,6 +22,8 @@ def status_facts(services: Services, bot: DanzarBot) -> StatusFacts:
             name=bot.user.name if bot.user else "Danzar",
             ready=bot.is_ready(),
             latency_s=bot.latency,
+            loop_lag_p99_s=services.loop_lag.p99_s,
+            rss_bytes=psutil.Process().memory_info().rss,
         ),
         devices=services.gpu_memory_manager.devices(),
         models=tuple(_model(i, scheduler.snapshots) for i in scheduler.instances.values()),

@@ -37,6 +37,7 @@ class StoredMessage:
     Attributes:
         turn_id: Discord's id of the question; the answer to it has the same.
         author: Display name at that time.
+        facts: What was measured in the question's picture, one line each.
         stopped: The answer was stopped before its end.
         created_at_s: Seconds since 1970.
     """
@@ -46,6 +47,7 @@ class StoredMessage:
     role: Literal["user", "assistant"]
     author: str
     text: str
+    facts: tuple[str, ...]
     stopped: bool
     created_at_s: float
 
@@ -87,7 +89,7 @@ class Store:
         rows = [_row(question), _row(answer)]
         async with self._transaction():
             await self._connection.executemany(
-                "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+                "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
             await self._connection.execute(
                 "DELETE FROM messages WHERE channel_id = ? AND (turn_id, role) IN (SELECT turn_id, "
@@ -168,14 +170,18 @@ def _row(message: StoredMessage) -> tuple[object, ...]:
         message.role,
         message.author,
         message.text,
+        "\n".join(" ".join(fact.split()) for fact in message.facts),
         int(message.stopped),
         message.created_at_s,
     )
 
 
 def _message(row: sqlite3.Row) -> StoredMessage:
-    channel_id, turn_id, role, author, text, stopped, created_at_s = row
-    return StoredMessage(channel_id, turn_id, role, author, text, bool(stopped), created_at_s)
+    channel_id, turn_id, role, author, text, facts, stopped, created_at_s = row
+    lines = tuple(facts.splitlines())
+    return StoredMessage(
+        channel_id, turn_id, role, author, text, lines, bool(stopped), created_at_s
+    )
 
 
 @asynccontextmanager

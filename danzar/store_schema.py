@@ -12,6 +12,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             role TEXT NOT NULL CHECK (role IN ('user', 'assistant')),
             author TEXT NOT NULL,
             text TEXT NOT NULL,
+            facts TEXT NOT NULL,
             stopped INTEGER NOT NULL DEFAULT 0,
             created_at_s REAL NOT NULL,
             PRIMARY KEY (channel_id, turn_id, role)

@@ -17,11 +17,19 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class BotFacts:
-    """The Discord side. ``latency_s`` is the gateway's heartbeat round trip, ``None`` unknown."""
+    """The bot's own process; ``None`` is unknown.
+
+    Attributes:
+        latency_s: The gateway's heartbeat round trip.
+        loop_lag_p99_s: How late the event loop ran, 99 of 100 times in the last minute.
+        rss_bytes: Resident memory of the process, without its workers.
+    """
 
     name: str
     ready: bool
     latency_s: float | None
+    loop_lag_p99_s: float | None = None
+    rss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,8 @@ def status_json(facts: StatusFacts) -> Json:
             "name": facts.bot.name,
             "ready": facts.bot.ready,
             "latency_s": _finite(facts.bot.latency_s),
+            "loop_lag_p99_s": _finite(facts.bot.loop_lag_p99_s),
+            "rss_bytes": facts.bot.rss_bytes,
         },
         "devices": [_device_json(d) for d in facts.devices],
         "models": [

@@ -21,7 +21,7 @@ def test_the_body_is_exactly_the_documented_one():
         gpu(0, 4.0, processes=game, simulated=True), ledger=seed_ledger(chat_gib=6.0)
     )
     facts = StatusFacts(
-        bot=BotFacts("Danzar", True, 0.04),
+        bot=BotFacts("Danzar", True, 0.04, loop_lag_p99_s=0.002, rss_bytes=100),
         devices=[device],
         models=[ModelFact("chat", "ready", "cuda:0", 0), ModelFact("yolo", "cold", None, 2)],
         watches=[WatchFact(1, "sample", 120, "cuda:1")],
@@ -30,7 +30,13 @@ def test_the_body_is_exactly_the_documented_one():
     )
     assert status_json(facts) == {
         "version": 1,
-        "bot": {"name": "Danzar", "ready": True, "latency_s": 0.04},
+        "bot": {
+            "name": "Danzar",
+            "ready": True,
+            "latency_s": 0.04,
+            "loop_lag_p99_s": 0.002,
+            "rss_bytes": 100,
+        },
         "devices": [
             {
                 "uuid": "GPU-0",

@@ -1,0 +1,245 @@
+"""The command line. Every command imports what it needs when it is called: help stays quick."""
+
+import asyncio
+import logging
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from danzar.commands import terminal
+from danzar.errors import DanzarError
+
+DEBUG_VARIABLE = "DANZAR_DEBUG"
+
+app = typer.Typer(
+    name="danzar",
+    help="A Discord bot that talks, sees and watches games on your own GPUs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+gpu_app = typer.Typer(help="The graphics cards.", no_args_is_help=True)
+models_app = typer.Typer(help="The models and their files.", no_args_is_help=True)
+config_app = typer.Typer(help="The settings.", no_args_is_help=True)
+app.add_typer(gpu_app, name="gpu")
+app.add_typer(models_app, name="models")
+app.add_typer(config_app, name="config")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="DIR", help="Folder of the four YAML files."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON (docs/json.md).")]
+
+
+def main() -> int:
+    """Run a command; returns 0 or 1, or exits with 2 where it was called wrongly."""
+    try:
+        app()
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else 1
+    except KeyboardInterrupt:
+        terminal.fail("stopped")
+    except Exception as exc:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        hint = "" if isinstance(terminal.first_error(exc), DanzarError) else _debug_hint()
+        terminal.fail(f"{terminal.one_line(exc)}{hint}")
+    return 1
+
+
+def _debug_hint() -> str:
+    return f" ({DEBUG_VARIABLE}=1 shows where)"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"danzar {metadata.version('danzar')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+) -> None:
+    terminal.log_to(sys.stderr if verbose else None, logging.INFO)
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Be online with the token in DISCORD_TOKEN, until Ctrl-C. The log goes to stdout."""
+    from danzar.commands import run as command
+    from danzar.config.load import load_config
+
+    settings, token = load_config(config), command.token_from()
+    terminal.log_to(sys.stdout, logging.INFO)
+    terminal.run_until_signal(command.run(settings, token))
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0: a free one.")] = 8765,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it.")] = True,
+    config: ConfigOption = None,
+) -> None:
+    """Try everything without a token: the real bot against a local Discord in the browser."""
+    from danzar.config.load import load_config
+    from danzar.demo import run_demo
+
+    settings = load_config(config)
+    terminal.run_until_signal(run_demo(settings, config, port=port, open_browser=browser))
+
+
+@app.command()
+def see(
+    image: Annotated[Path, typer.Argument(help="The picture.", exists=True, dir_okay=False)],
+    question: Annotated[str | None, typer.Option("--question", "-q", help="What to ask.")] = None,
+    annotated: Annotated[
+        Path | None, typer.Option("--annotated", metavar="FILE", help="Save with boxes (JPEG).")
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Look at a picture, and answer a question about it."""
+    from danzar.commands import see as command
+    from danzar.config.load import load_config
+
+    sight = asyncio.run(command.see(load_config(config), image, question))
+    if annotated is not None:
+        command.save_annotated(sight, annotated)
+    if as_json:
+        terminal.write_json(command.sight_json(sight))
+    else:
+        command.print_sight(sight, terminal.console())
+
+
+@app.command()
+def doctor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Check everything that Danzar needs, and say for each problem what to type."""
+    from danzar.doctor import FAIL, examine, print_findings
+
+    findings = examine(config)
+    if as_json:
+        terminal.write_json({"checks": [finding.to_json() for finding in findings]})
+    else:
+        print_findings(findings, terminal.console())
+    failed = [finding for finding in findings if finding.level == FAIL]
+    if failed:
+        raise DanzarError(f"{len(failed)} of {len(findings)} checks failed: {failed[0].name}")
+
+
+@gpu_app.command("status")
+def gpu_status(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Every device: in use, free, kept, Danzar's and others'."""
+    from danzar.commands import gpu
+    from danzar.config.load import load_config
+
+    answer = asyncio.run(gpu.status(load_config(config)))
+    terminal.write_json(answer) if as_json else gpu.print_status(answer, terminal.console())
+
+
+@gpu_app.command("vision")
+def gpu_vision(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """The device that vision should use now, and why."""
+    from danzar.commands import gpu
+    from danzar.config.load import load_config
+
+    answer = asyncio.run(gpu.vision(load_config(config)))
+    terminal.write_json(answer) if as_json else gpu.print_vision(answer, terminal.console())
+
+
+@gpu_app.command("log")
+def gpu_log(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """The cards' state as one line each."""
+    from danzar.commands import gpu
+    from danzar.config.load import load_config
+
+    answer = asyncio.run(gpu.log(load_config(config)))
+    terminal.write_json(answer) if as_json else gpu.print_log(answer, terminal.console())
+
+
+@models_app.command("list")
+def models_list(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Every model, whether it is here, and which ones are in use."""
+    from danzar.commands import models
+    from danzar.config.load import load_config
+
+    found = models.list_models(load_config(config))
+    if as_json:
+        terminal.write_json(models.listed_json(found))
+    else:
+        models.print_listed(found, terminal.console())
+
+
+@models_app.command("pull")
+def models_pull(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names in models.yaml.")],
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust-unverified", help="Take a model without a sha256; remember what came."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Download models, and check them."""
+    from danzar.commands import models
+    from danzar.config.load import load_config
+
+    got = asyncio.run(models.pull_models(load_config(config), names, trust=trust))
+    checked = [models.Checked(verified.name, verified, None, missing=False) for verified in got]
+    if as_json:
+        terminal.write_json(models.checked_json(checked))
+    else:
+        models.print_checked(checked, terminal.console())
+
+
+@models_app.command("verify")
+def models_verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Check the files of these models, or of all that are here or in use."""
+    from danzar.commands import models
+    from danzar.config.load import load_config
+
+    checked = models.check_models(load_config(config), names or [])
+    if as_json:
+        terminal.write_json(models.checked_json(checked))
+    else:
+        models.print_checked(checked, terminal.console())
+    bad = [model for model in checked if model.verified is None]
+    if bad:
+        raise DanzarError(f"{len(bad)} of {len(checked)} models are not in order: {bad[0].error}")
+
+
+@config_app.command("check")
+def config_check(
+    path: Annotated[Path | None, typer.Argument(help="The folder, or a file in it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read all settings, and name every mistake with its file, line and key."""
+    from danzar.commands import config as command
+
+    result = command.check(path)
+    if as_json:
+        terminal.write_json(command.result_json(result))
+    else:
+        command.print_result(result, terminal.console())
+    if result.problems:
+        count = len(result.problems)
+        raise DanzarError(f"{count} problem{'s' if count > 1 else ''} in the configuration")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
