@@ -4,16 +4,19 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from danzar.core.device import CPU_UUID, DeviceSnapshot
 from danzar.errors import WorkerDied
 from danzar.telemetry.simulated import SimulatedCards
+from danzar.units import GIB
 from danzar.workers.contract import ENGINES, LoadSpec
 from danzar.workers.outcomes import WorkerExit, WorkerLimits
 from danzar.workers.process import WorkerProcess
 
 log = logging.getLogger(__name__)
+
+_MEDIA_ADDRESS_SPACE_BYTES = 4 * GIB
 
 MakeSpec = Callable[[str, DeviceSnapshot], Awaitable[LoadSpec]]
 OnLost = Callable[[str, str, str], None]
@@ -163,7 +166,7 @@ class WorkerPool:
         process = await WorkerProcess.start(
             key.engine,
             cuda_uuid=device.uuid if real_card else None,
-            limits=self._limits,
+            limits=_limits_of(key.engine, self._limits),
             on_exit=lambda how: self._exited(key, how, ended),
         )
         worker = _Worker(process)
@@ -206,6 +209,13 @@ class WorkerPool:
     def _release(self, key: WorkerKey, worker: _Worker) -> None:
         if self._cards is not None and key.device_uuid in self._cards.uuids:
             self._cards.release(key.device_uuid, worker.process.pid)
+
+
+def _limits_of(engine: str, limits: WorkerLimits) -> WorkerLimits:
+    """Strangers' files are decoded under a cap, so that one can't take the whole host's RAM."""
+    if engine == "media":
+        return replace(limits, address_space_bytes=_MEDIA_ADDRESS_SPACE_BYTES)
+    return limits
 
 
 def _ignore(engine: str, device_uuid: str, reason: str) -> None:

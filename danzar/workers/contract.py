@@ -17,7 +17,7 @@ class Struct(msgspec.Struct, frozen=True):
     """Base of all messages' parts: immutable once made."""
 
 
-class Picture(Struct):
+class Picture(Struct, frozen=True):
     """One picture. ``rgb`` is rows of 8-bit R, G, B without padding; else an encoded file."""
 
     width: int
@@ -29,14 +29,14 @@ class Picture(Struct):
 # --- what is asked -------------------------------------------------------------------------
 
 
-class ChatMessage(Struct):
+class ChatMessage(Struct, frozen=True):
     """One turn as the chat template sees it."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class Generate(Struct, tag="generate"):
+class Generate(Struct, frozen=True, tag="generate"):
     """Continue a conversation; answered by ``TextDelta`` parts and one ``Generated``."""
 
     messages: tuple[ChatMessage, ...]
@@ -47,13 +47,13 @@ class Generate(Struct, tag="generate"):
     stop: tuple[str, ...] = ()
 
 
-class CountTokens(Struct, tag="count_tokens"):
+class CountTokens(Struct, frozen=True, tag="count_tokens"):
     """Token counts of texts, answered by ``TokenCounts``."""
 
     texts: tuple[str, ...]
 
 
-class Detect(Struct, tag="detect"):
+class Detect(Struct, frozen=True, tag="detect"):
     """Find objects in a batch of pictures; answered by ``DetectedBatch``."""
 
     pictures: tuple[Picture, ...]
@@ -61,14 +61,14 @@ class Detect(Struct, tag="detect"):
     classes: tuple[str, ...] = ()
 
 
-class Rank(Struct, tag="rank"):
+class Rank(Struct, frozen=True, tag="rank"):
     """Score each picture against concepts; answered by ``RankedBatch``."""
 
     pictures: tuple[Picture, ...]
     concepts: tuple[str, ...]
 
 
-class ReadText(Struct, tag="read_text"):
+class ReadText(Struct, frozen=True, tag="read_text"):
     """Read the text in a batch of pictures; answered by ``TextBatch``.
 
     Attributes:
@@ -80,7 +80,7 @@ class ReadText(Struct, tag="read_text"):
     regions: tuple[Box, ...] = ()
 
 
-class DecodePicture(Struct, tag="decode_picture"):
+class DecodePicture(Struct, frozen=True, tag="decode_picture"):
     """Turn an untrusted file into an upright 8-bit RGB picture; answered by ``DecodedPicture``."""
 
     data: bytes
@@ -88,7 +88,7 @@ class DecodePicture(Struct, tag="decode_picture"):
     max_side: int
 
 
-class BoxLabel(Struct):
+class BoxLabel(Struct, frozen=True):
     """One box to draw and what to write on it."""
 
     box: Box
@@ -96,14 +96,14 @@ class BoxLabel(Struct):
     label: str
 
 
-class Annotate(Struct, tag="annotate"):
+class Annotate(Struct, frozen=True, tag="annotate"):
     """Draw boxes on a picture; answered by ``AnnotatedPicture``."""
 
     picture: Picture
     boxes: tuple[BoxLabel, ...]
 
 
-class Capture(Struct, tag="capture"):
+class Capture(Struct, frozen=True, tag="capture"):
     """Read frames from a source until it ends or the request is cancelled.
 
     Answered by ``Frame`` parts and one ``CaptureEnded``.
@@ -125,20 +125,18 @@ class Capture(Struct, tag="capture"):
     real_time: bool = True
 
 
-Request = (
-    Generate | CountTokens | Detect | Rank | ReadText | DecodePicture | Annotate | Capture
-)
+Request = Generate | CountTokens | Detect | Rank | ReadText | DecodePicture | Annotate | Capture
 
 # --- what is answered ----------------------------------------------------------------------
 
 
-class TextDelta(Struct, tag="text_delta"):
+class TextDelta(Struct, frozen=True, tag="text_delta"):
     """The next piece of a streamed text."""
 
     text: str
 
 
-class Frame(Struct, tag="frame"):
+class Frame(Struct, frozen=True, tag="frame"):
     """One frame of a source; ``at_s`` is seconds since its start."""
 
     picture: Picture
@@ -149,7 +147,7 @@ class Frame(Struct, tag="frame"):
 Part = TextDelta | Frame
 
 
-class Generated(Struct, tag="generated"):
+class Generated(Struct, frozen=True, tag="generated"):
     """How a generation ended."""
 
     finish_reason: Literal["stop", "length", "cancelled"]
@@ -157,13 +155,13 @@ class Generated(Struct, tag="generated"):
     completion_tokens: int
 
 
-class TokenCounts(Struct, tag="token_counts"):
+class TokenCounts(Struct, frozen=True, tag="token_counts"):
     """One count per text."""
 
     counts: tuple[int, ...]
 
 
-class DetectedObject(Struct):
+class DetectedObject(Struct, frozen=True):
     """One box with its label; confidence 0 to 1."""
 
     label: str
@@ -171,26 +169,26 @@ class DetectedObject(Struct):
     box: Box
 
 
-class DetectedBatch(Struct, tag="detected"):
+class DetectedBatch(Struct, frozen=True, tag="detected"):
     """Objects per picture, best first."""
 
     pictures: tuple[tuple[DetectedObject, ...], ...]
 
 
-class RankedConcept(Struct):
+class RankedConcept(Struct, frozen=True):
     """One concept and how well it fits, 0 to 1; a picture's scores add up to 1."""
 
     concept: str
     score: float
 
 
-class RankedBatch(Struct, tag="ranked"):
+class RankedBatch(Struct, frozen=True, tag="ranked"):
     """Concepts per picture, best first."""
 
     pictures: tuple[tuple[RankedConcept, ...], ...]
 
 
-class ReadLine(Struct):
+class ReadLine(Struct, frozen=True):
     """One line of text; confidence 0 to 1."""
 
     text: str
@@ -198,13 +196,13 @@ class ReadLine(Struct):
     box: Box
 
 
-class TextBatch(Struct, tag="text"):
+class TextBatch(Struct, frozen=True, tag="text"):
     """Lines per picture, top to bottom."""
 
     pictures: tuple[tuple[ReadLine, ...], ...]
 
 
-class DecodedPicture(Struct, tag="decoded"):
+class DecodedPicture(Struct, frozen=True, tag="decoded"):
     """An upright RGB picture, and the size it had before it was scaled down."""
 
     picture: Picture
@@ -213,13 +211,13 @@ class DecodedPicture(Struct, tag="decoded"):
     frames: int
 
 
-class AnnotatedPicture(Struct, tag="annotated"):
+class AnnotatedPicture(Struct, frozen=True, tag="annotated"):
     """The picture with boxes, as a JPEG file."""
 
     picture: Picture
 
 
-class CaptureEnded(Struct, tag="capture_ended"):
+class CaptureEnded(Struct, frozen=True, tag="capture_ended"):
     """Why no more frames come: ``end``, ``cancelled`` or what broke."""
 
     reason: str
@@ -240,7 +238,7 @@ Result = (
 # --- what a worker hosts -------------------------------------------------------------------
 
 
-class LoadSpec(Struct):
+class LoadSpec(Struct, frozen=True):
     """Everything a backend needs in order to load one model.
 
     Attributes:
@@ -250,6 +248,8 @@ class LoadSpec(Struct):
         torch_device: ``cuda:0`` or ``cpu`` as the *worker* sees devices: a worker is started with
             only its own card visible, so a card is always ``cuda:0``.
         gpu_layers: Layers that a GGUF model puts on the card; -1 is all of them.
+        slots: Requests that the worker may run at once on this model, each in a thread of its own;
+            above 1 only for backends whose ``run`` is thread-safe (media).
         settings: The backend's own settings, validated by the backend.
     """
 
@@ -258,10 +258,11 @@ class LoadSpec(Struct):
     path: str | None
     torch_device: str = "cpu"
     gpu_layers: int = 0
+    slots: int = 1
     settings: dict[str, Any] = {}
 
 
-class LoadReport(Struct):
+class LoadReport(Struct, frozen=True):
     """What loading took.
 
     Attributes:
@@ -274,7 +275,7 @@ class LoadReport(Struct):
 
 
 class Backend(Protocol):
-    """One loaded model inside a worker. Made by ``load``; used by one thread at a time."""
+    """One loaded model, made by ``load``; used by at most ``LoadSpec.slots`` threads at once."""
 
     def run(self, request: Request, is_cancelled: Callable[[], bool]) -> Iterator[Part | Result]:
         """Answer one request: any number of parts, then exactly one result.

@@ -1,0 +1,182 @@
+"""Messages between the bot's process and a worker: msgpack, tagged, checked when decoded."""
+
+from typing import Any
+
+import msgspec
+
+from danzar import errors
+from danzar.workers.contract import LoadReport, LoadSpec, Part, Request, Result, Struct
+
+
+class Load(Struct, frozen=True, tag="load"):
+    """Load a model; answered by ``Loaded`` or ``LoadFailed``."""
+
+    id: int
+    spec: LoadSpec
+
+
+class Unload(Struct, frozen=True, tag="unload"):
+    """Close a model; answered by ``Unloaded`` even where it is not loaded."""
+
+    id: int
+    model: str
+
+
+class Run(Struct, frozen=True, tag="run"):
+    """Answer a request; ends with ``Done`` or ``Failed``."""
+
+    id: int
+    model: str
+    request: Request
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    """End a request early; it still ends with ``Done`` or ``Failed``."""
+
+    id: int
+
+
+class FrameTaken(Struct, frozen=True, tag="frame_taken"):
+    """The consumer took a frame: one more may be sent. Keeps slow consumers' memory bounded."""
+
+    id: int
+
+
+class Shutdown(Struct, frozen=True, tag="shutdown"):
+    """Close all models and end."""
+
+
+class Ready(Struct, frozen=True, tag="ready"):
+    """First message of a worker."""
+
+    pid: int
+    engine: str
+
+
+class Loaded(Struct, frozen=True, tag="loaded"):
+    """The model can be asked."""
+
+    id: int
+    report: LoadReport
+
+
+class LoadFailed(Struct, frozen=True, tag="load_failed"):
+    """The model could not be loaded; nothing of it is kept."""
+
+    id: int
+    kind: str
+    message: str
+
+
+class Unloaded(Struct, frozen=True, tag="unloaded"):
+    """The model is closed."""
+
+    id: int
+
+
+class PartMessage(Struct, frozen=True, tag="part"):
+    """One part of a running request."""
+
+    id: int
+    part: Part
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """A request's result, and the seconds from its start in the worker to its end."""
+
+    id: int
+    result: Result
+    seconds: float
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """A request's end by an error."""
+
+    id: int
+    kind: str
+    message: str
+
+
+class Busy(Struct, frozen=True):
+    """A request that runs. ``progress`` grows whenever its backend shows a sign of computing."""
+
+    id: int
+    progress: int
+
+
+class Heartbeat(Struct, frozen=True, tag="heartbeat"):
+    """A sign of life. ``None`` is unknown (no torch, or no card in use)."""
+
+    rss_bytes: int
+    allocated_bytes: int | None
+    reserved_bytes: int | None
+    busy: tuple[Busy, ...]
+
+
+ToWorker = Load | Unload | Run | Cancel | FrameTaken | Shutdown
+FromWorker = Ready | Loaded | LoadFailed | Unloaded | PartMessage | Done | Failed | Heartbeat
+
+# The errors that may cross the boundary as themselves; all others arrive as BackendFailed.
+_KINDS: dict[str, type[errors.DanzarError]] = {
+    kind.__name__: kind
+    for kind in (
+        errors.ModelMissing,
+        errors.ModelRefused,
+        errors.OutOfMemory,
+        errors.BackendFailed,
+        errors.Cancelled,
+        errors.BadInput,
+        errors.BadPicture,
+        errors.BadVideo,
+        errors.BadUrl,
+    )
+}
+# How memory exhaustion reads in native text: CUDA, llama.cpp, onnxruntime, C++.
+_OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc", "cudamalloc failed")
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToWorker)
+_from_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(FromWorker)
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """The message as bytes for the wire."""
+    return _encoder.encode(message)
+
+
+def decode_to_worker(data: bytes) -> ToWorker | None:
+    """What the bot sent, or ``None`` where the bytes are no such message."""
+    return _decode(_to_worker, data)  # type: ignore[no-any-return]
+
+
+def decode_from_worker(data: bytes) -> FromWorker | None:
+    """What a worker sent, or ``None`` where the bytes are no such message."""
+    return _decode(_from_worker, data)  # type: ignore[no-any-return]
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:  # noqa: ANN401
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def says_out_of_memory(text: str) -> bool:
+    """Whether native output tells that memory ran out."""
+    lowered = text.lower()
+    return any(phrase in lowered for phrase in _OUT_OF_MEMORY)
+
+
+def describe_failure(error: BaseException) -> tuple[str, str]:
+    """The kind and message under which an error crosses the boundary."""
+    kind = type(error).__name__
+    if kind in _KINDS:
+        return kind, str(error)
+    if isinstance(error, MemoryError):
+        return errors.OutOfMemory.__name__, "The host's memory is full."
+    return errors.BackendFailed.__name__, f"{kind}: {error}"
+
+
+def to_error(kind: str, message: str) -> errors.DanzarError:
+    """The error that a worker described."""
+    return _KINDS.get(kind, errors.BackendFailed)(message)
