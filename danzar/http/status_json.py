@@ -126,7 +126,13 @@ def _device_json(device: DeviceMemory) -> Json:
             {"purpose": r.purpose, "bytes": r.size_bytes} for r in device.reservations
         ],
         "leases": [
-            {"model": x.model, "bytes": x.size_bytes, "state": str(x.state)} for x in device.leases
+            {
+                "model": x.model,
+                "purpose": x.purpose,
+                "bytes": x.size_bytes,
+                "state": str(x.state),
+            }
+            for x in device.leases
         ],
     }
 

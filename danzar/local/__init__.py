@@ -1,1 +1,1 @@
-"""A local Discord on loopback, so that no token is needed to try Danzar."""
+"""A local Discord on loopback, so that the bot can be tried without a token."""
