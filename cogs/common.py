@@ -1,0 +1,95 @@
+"""What commands share: who may do what, errors as one friendly line, mentions that ping no one."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from danzar.errors import DanzarError
+
+log = logging.getLogger(__name__)
+
+SAFE_MENTIONS = discord.AllowedMentions.none()
+_LINE_LIMIT = 1500
+T = TypeVar("T")
+
+
+class NotOperator(commands.CheckFailure):
+    """The command is for operators."""
+
+
+def is_operator(user: discord.abc.User, role_name: str) -> bool:
+    """Whether the user has the operator role, or administers the server. Nobody is in a DM."""
+    if not isinstance(user, discord.Member):
+        return False
+    if user.guild_permissions.administrator:
+        return True
+    return any(role.name.casefold() == role_name.casefold() for role in user.roles)
+
+
+def operators_only() -> Callable[[T], T]:
+    """Decorator for a command, hybrid or not: refuse everyone who is no operator.
+
+    The bot's ``operator_role`` (a string) names the role.
+    """
+
+    def predicate(ctx: commands.Context[Any]) -> bool:
+        role_name: str = ctx.bot.operator_role
+        if is_operator(ctx.author, role_name):
+            return True
+        raise NotOperator(f"This needs the role “{role_name}”. Ask whoever runs this server.")
+
+    return commands.check(predicate)
+
+
+def describe_error(error: BaseException) -> str | None:
+    """One friendly line for an error that people may meet; ``None`` for a bug. Pure."""
+    cause = root_cause(error)
+    match cause:
+        case DanzarError() | NotOperator():
+            text = str(cause)
+        case commands.CommandOnCooldown() | app_commands.CommandOnCooldown():
+            text = f"That was quick. Try again in {cause.retry_after:.0f} s."
+        case commands.MaxConcurrencyReached():
+            text = "That is running already. Wait until it has ended."
+        case commands.NoPrivateMessage() | app_commands.NoPrivateMessage():
+            text = "This works in a server's channel only."
+        case commands.MissingRequiredArgument():
+            text = f"`{cause.param.name}` is missing."
+        case commands.UserInputError():
+            text = str(cause) or "I don't understand that."
+        case commands.CheckFailure() | app_commands.CheckFailure():
+            text = "You may not do that here."
+        case _:
+            return None
+    return "⚠️ " + _short(text)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What a command really raised, inside discord.py's wrappers and groups of one."""
+    while True:
+        inner = getattr(error, "original", None)
+        if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            inner = error.exceptions[0]
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner
+
+
+def render_error(error: BaseException) -> str:
+    """The line that a person is shown. A bug goes to the log with an id, which the line has."""
+    line = describe_error(error)
+    if line is not None:
+        return line
+    error_id = secrets.token_hex(4)
+    log.error("unexpected error id=%s", error_id, exc_info=error)
+    return f"⚠️ Something went wrong on my side. The owner finds it in the log as `{error_id}`."
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LINE_LIMIT else line[: _LINE_LIMIT - 1] + "…"

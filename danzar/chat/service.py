@@ -1,0 +1,217 @@
+"""Answer a question with the chat model, and remember both turns."""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from danzar.chat.history import Turn
+from danzar.chat.prompt import Prompt, PromptBudget, build_prompt, remembered
+from danzar.chat.question import Answered, ChatEvent, Question, Quote, TextFile
+from danzar.config.bot import ChatSettings
+from danzar.config.profile import Profile
+from danzar.errors import ModelMissing, StoreFailed, WorkerDied, WorkerHung
+from danzar.inference import Inference, OnPosition, Outcome, Placed, Progress
+from danzar.store import Store, StoredMessage
+from danzar.workers.contract import Frame, Generate, Generated, TextDelta
+
+__all__ = ["Answered", "ChatEvent", "ChatService", "Question", "Quote", "TextFile"]
+
+log = logging.getLogger(__name__)
+
+# Measured facts are to be repeated, not varied.
+FACTS_TEMPERATURE = 0.1
+_BOT_NAME = "Danzar"
+
+
+class ChatService:
+    """Conversations, one history per channel.
+
+    Any number of answers may run at once: the manager queues them.
+    """
+
+    def __init__(
+        self,
+        inference: Inference,
+        store: Store,
+        settings: ChatSettings,
+        profile: Profile,
+        *,
+        model: str | None,
+        context_tokens: int = 4096,
+    ) -> None:
+        """Make the service.
+
+        Args:
+            inference: Where models are asked.
+            store: Where conversations are kept.
+            settings: ``chat`` of ``bot_config.yaml``.
+            profile: The active game profile.
+            model: Name in ``models.yaml``; ``None`` where no chat model is chosen.
+            context_tokens: What prompt and answer may take together in the model.
+        """
+        self._inference = inference
+        self._store = store
+        self._settings = settings
+        self._model = model
+        self._persona = "\n".join(filter(None, (settings.persona, profile.persona)))
+        answer_tokens = min(settings.max_answer_tokens, context_tokens // 2)
+        self._answer_tokens = answer_tokens
+        self._budget = PromptBudget(context_tokens - answer_tokens, settings.history_token_budget)
+
+    async def answer(
+        self, question: Question, *, on_position: OnPosition | None = None
+    ) -> AsyncGenerator[ChatEvent]:
+        """Answer, as it comes; close the generator to stop. Ends with ``Answered``.
+
+        ``on_position`` hears the place in the queue, as in ``Inference.stream``. Both turns are
+        kept at the end; an answer that is stopped or breaks off is kept as far as it came.
+
+        Raises:
+            danzar.errors.DanzarError: With a message for the person who asked.
+        """
+        prompt = await self._prompt(question)
+        pieces: list[str] = []
+        answered: Answered | None = None
+        try:
+            async with aclosing(self._patiently(prompt, question, on_position)) as stream:
+                async for progress in stream:
+                    match progress:
+                        case Placed():
+                            yield progress
+                        case TextDelta(text):
+                            pieces.append(text)
+                            yield progress
+                        case Outcome():
+                            answered = _answered(progress, "".join(pieces), prompt.notes)
+                        case Frame():
+                            log.error("a chat model sent a frame")
+        except BaseException:
+            await self._remember(question, "".join(pieces), stopped=True)
+            raise
+        if answered is not None:
+            saved = await self._remember(question, answered.text, stopped=False)
+            yield answered if saved else _unsaved(answered)
+
+    async def reset(self, channel_id: int, *, actor: str) -> int:
+        """Forget the channel's conversation; returns how many messages were forgotten.
+
+        ``actor`` is who wants it, for the audit.
+
+        Raises:
+            StoreFailed: They can't be deleted.
+        """
+        count = await self._store.reset(channel_id)
+        await self._store.audit(actor, "chat.reset", f"{count} messages of channel {channel_id}")
+        return count
+
+    async def _prompt(self, question: Question) -> Prompt:
+        try:
+            messages = await self._store.history(
+                question.channel_id,
+                before_turn=question.message_id,
+                limit=self._settings.window_messages,
+            )
+        except StoreFailed as exc:
+            log.warning("answering without the earlier conversation: %s", exc)
+            messages = ()
+        return build_prompt(question, _turns(messages), self._persona, self._budget)
+
+    async def _patiently(
+        self, prompt: Prompt, question: Question, on_position: OnPosition | None
+    ) -> AsyncGenerator[Progress]:
+        """The model's answer; asked once more where the worker ended before any text."""
+        spoke = False
+        try:
+            async with aclosing(self._ask(prompt, question, on_position)) as stream:
+                async for progress in stream:
+                    spoke = spoke or isinstance(progress, TextDelta)
+                    yield progress
+                return
+        except (WorkerDied, WorkerHung) as exc:
+            if spoke:
+                raise
+            log.warning("asking again, as nothing was said yet: %s", exc)
+        async with aclosing(self._ask(prompt, question, on_position)) as stream:
+            async for progress in stream:
+                yield progress
+
+    def _ask(
+        self, prompt: Prompt, question: Question, on_position: OnPosition | None
+    ) -> AsyncGenerator[Progress]:
+        if self._model is None:
+            raise ModelMissing(
+                "No chat model is chosen. Name one under use.chat in config/models.yaml."
+            )
+        temperature = self._settings.temperature
+        request = Generate(
+            prompt.messages,
+            max_tokens=self._answer_tokens,
+            temperature=min(temperature, FACTS_TEMPERATURE) if question.facts else temperature,
+            top_p=self._settings.top_p,
+        )
+        return self._inference.stream(self._model, request, on_position=on_position)
+
+    async def _remember(self, question: Question, answer: str, *, stopped: bool) -> bool:
+        """Keep the turn; ``False`` where it can't be kept. An answer without text is no turn."""
+        if not answer.strip():
+            return True
+        now_s = time.time()
+        asked = StoredMessage(
+            question.channel_id,
+            question.message_id,
+            "user",
+            question.author,
+            remembered(question),
+            question.facts,
+            stopped=False,
+            created_at_s=now_s,
+        )
+        try:
+            await self._store.save_turn(
+                asked,
+                replace(
+                    asked,
+                    role="assistant",
+                    author=_BOT_NAME,
+                    text=answer,
+                    facts=(),
+                    stopped=stopped,
+                ),
+            )
+        except StoreFailed as exc:
+            log.warning("a turn is not kept: channel=%s %s", question.channel_id, exc)
+            return False
+        return True
+
+
+def _turns(messages: Sequence[StoredMessage]) -> list[Turn]:
+    """Whole turns only: the oldest message may be an answer whose question was let go."""
+    questions = {message.turn_id: message for message in messages if message.role == "user"}
+    return [
+        Turn(asked.author, asked.text, message.text, asked.facts)
+        for message in messages
+        if message.role == "assistant" and (asked := questions.get(message.turn_id)) is not None
+    ]
+
+
+def _answered(outcome: Outcome, text: str, notes: tuple[str, ...]) -> Answered:
+    result = outcome.result
+    if not isinstance(result, Generated):
+        raise TypeError(f"a chat model answered with {type(result).__name__}")
+    return Answered(
+        text,
+        outcome.placed,
+        seconds=outcome.seconds,
+        waited_s=outcome.waited_s,
+        prompt_tokens=result.prompt_tokens,
+        completion_tokens=result.completion_tokens,
+        finish_reason=result.finish_reason,
+        notes=notes,
+    )
+
+
+def _unsaved(answered: Answered) -> Answered:
+    note = "I could not note this down, so I will not remember it."
+    return replace(answered, notes=(*answered.notes, note))
