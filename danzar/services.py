@@ -36,6 +36,8 @@ from danzar.workers.outcomes import WorkerLimits
 
 log = logging.getLogger(__name__)
 
+_DEFAULT_CONTEXT = 4096  # of the llama backend
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -102,6 +104,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             config.bot.chat,
             config.active_profile,
             model=config.models.use.chat,
+            context_tokens=_chat_context_tokens(config),
         )
         yield Services(
             config, sampler, manager, gpu_mm, monitor, store, vision, watches, chat, loop_lag
@@ -126,6 +129,12 @@ async def _running(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         finally:
             for task in running:
                 task.cancel()
+
+
+def _chat_context_tokens(config: Config) -> int:
+    """What prompt and answer may take together in the chat model."""
+    entry = config.models.models.get(config.models.use.chat or "")
+    return int(entry.settings.get("n_ctx", _DEFAULT_CONTEXT)) if entry else _DEFAULT_CONTEXT
 
 
 async def _open_telemetry(config: Config) -> Telemetry:

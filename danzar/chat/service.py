@@ -11,7 +11,7 @@ from danzar.chat.prompt import Prompt, PromptBudget, build_prompt, remembered
 from danzar.chat.question import Answered, ChatEvent, Question, Quote, TextFile
 from danzar.config.bot import ChatSettings
 from danzar.config.profile import Profile
-from danzar.errors import ModelMissing, StoreFailed, WorkerDied, WorkerHung
+from danzar.errors import ModelMissing, StoreFailed
 from danzar.inference import Inference, OnPosition, Outcome, Placed, Progress
 from danzar.store import Store, StoredMessage
 from danzar.workers.contract import Frame, Generate, Generated, TextDelta
@@ -75,7 +75,7 @@ class ChatService:
         pieces: list[str] = []
         answered: Answered | None = None
         try:
-            async with aclosing(self._patiently(prompt, question, on_position)) as stream:
+            async with aclosing(self._ask(prompt, question, on_position)) as stream:
                 async for progress in stream:
                     match progress:
                         case Placed():
@@ -117,25 +117,6 @@ class ChatService:
             log.warning("answering without the earlier conversation: %s", exc)
             messages = ()
         return build_prompt(question, _turns(messages), self._persona, self._budget)
-
-    async def _patiently(
-        self, prompt: Prompt, question: Question, on_position: OnPosition | None
-    ) -> AsyncGenerator[Progress]:
-        """The model's answer; asked once more where the worker ended before any text."""
-        spoke = False
-        try:
-            async with aclosing(self._ask(prompt, question, on_position)) as stream:
-                async for progress in stream:
-                    spoke = spoke or isinstance(progress, TextDelta)
-                    yield progress
-                return
-        except (WorkerDied, WorkerHung) as exc:
-            if spoke:
-                raise
-            log.warning("asking again, as nothing was said yet: %s", exc)
-        async with aclosing(self._ask(prompt, question, on_position)) as stream:
-            async for progress in stream:
-                yield progress
 
     def _ask(
         self, prompt: Prompt, question: Question, on_position: OnPosition | None
@@ -187,12 +168,17 @@ class ChatService:
 
 
 def _turns(messages: Sequence[StoredMessage]) -> list[Turn]:
-    """Whole turns only: the oldest message may be an answer whose question was let go."""
+    """Whole turns only: the oldest message may be an answer whose question was let go.
+
+    A stopped answer is left out: a small model takes a broken-off one as its example.
+    """
     questions = {message.turn_id: message for message in messages if message.role == "user"}
     return [
         Turn(asked.author, asked.text, message.text, asked.facts)
         for message in messages
-        if message.role == "assistant" and (asked := questions.get(message.turn_id)) is not None
+        if message.role == "assistant"
+        and not message.stopped
+        and (asked := questions.get(message.turn_id)) is not None
     ]
 
 

@@ -121,16 +121,13 @@ async def test_nothing_said_is_nothing_kept(service, inference, store):
     assert await kept(store) == []
 
 
-async def test_a_worker_that_dies_before_any_text_is_asked_once_more(service, inference):
-    inference.on("chat", Generate, [WorkerDied("killed")], says("Hello"))
-    assert (await ask(service))[-1].text == "Hello"
-
-
-async def test_a_worker_that_dies_twice_is_told(service, inference):
-    inference.on("chat", Generate, [WorkerDied("killed")])
+async def test_a_stopped_answer_is_no_example_for_the_next_one(service, inference):
+    inference.on("chat", Generate, [TextDelta("Hel"), WorkerDied("killed")], says("Hello"))
     with pytest.raises(WorkerDied):
         await ask(service)
-    assert len(inference.requests(Generate)) == 2
+    await ask(service, replace(ASKED, message_id=11, text="and now?"))
+    prompt = inference.requests(Generate)[-1].messages
+    assert not any("Hel" in m.content for m in prompt)
 
 
 async def test_a_worker_that_dies_after_some_text_is_told_and_the_text_kept(

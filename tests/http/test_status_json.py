@@ -51,7 +51,9 @@ def test_the_body_is_exactly_the_documented_one():
                 "utilisation_pct": 12.0,
                 "temperature_c": 61.0,
                 "reservations": [{"purpose": "chat", "bytes": gib(8)}],
-                "leases": [{"model": "chat", "bytes": gib(6), "state": "resident"}],
+                "leases": [
+                    {"model": "chat", "purpose": "chat", "bytes": gib(6), "state": "resident"}
+                ],
             }
         ],
         "models": [
