@@ -25,7 +25,11 @@ _FILE_OPTIONS: Final = {
     "format_whitelist": "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,gif,mpegts,mpeg,mpegvideo,"
     "ogg,flv,asf,h264,hevc,ivf,apng,y4m,yuv4mpegpipe,webp_pipe",
 }
+# The address was checked against the owner's list, and nothing may lead on from it: no redirect,
+# and no playlist (HLS, DASH, SDP), which names further addresses.
 _STREAM_OPTIONS: Final = {
+    "format_whitelist": f"{_FILE_OPTIONS['format_whitelist']},rtsp,rtp,mjpeg,mpjpeg,live_flv",
+    "max_redirects": "0",
     "protocol_whitelist": "http,https,tcp,tls,udp,rtp,rtsp,rtsps,rtmp,rtmps,crypto",
     "rtsp_transport": "tcp",
 }

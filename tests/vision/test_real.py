@@ -256,10 +256,6 @@ class Redirecting(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.xfail(
-    reason="danzar.backends.video follows redirects: its stream options need max_redirects=0",
-    strict=False,
-)
 async def test_an_allowed_address_can_not_lead_to_another_one(workers, tmp_path):
     Redirecting.asked.clear()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
