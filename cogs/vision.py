@@ -207,12 +207,16 @@ class VisionCog(commands.Cog, name="Vision"):
 
 
 async def _after(lead: str | None, answer: AsyncGenerator[ChatEvent]) -> AsyncGenerator[ChatEvent]:
-    """The model's answer with what was measured before it, shown as soon as the model begins."""
+    """The model's answer with what was measured before it, shown as soon as the model begins.
+
+    A request that is asked again is placed again: the lead comes once.
+    """
     async with aclosing(answer) as events:
         async for event in events:
             yield event
             if lead is not None and isinstance(event, Placed):
                 yield TextDelta(lead)
+                lead = None
 
 
 @asynccontextmanager

@@ -14,6 +14,8 @@ from danzar.commands import terminal
 from danzar.errors import DanzarError
 
 DEBUG_VARIABLE = "DANZAR_DEBUG"
+# What typer exits with after Ctrl-C.
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="danzar",
@@ -42,8 +44,8 @@ def main() -> int:
     try:
         app()
     except SystemExit as exc:
-        return exc.code if isinstance(exc.code, int) else 1
-    except KeyboardInterrupt:
+        if exc.code != _INTERRUPTED:
+            return exc.code if isinstance(exc.code, int) else 1
         terminal.fail("stopped")
     except Exception as exc:
         if os.environ.get(DEBUG_VARIABLE):
@@ -112,7 +114,9 @@ def see(
     from danzar.commands import see as command
     from danzar.config.load import load_config
 
-    sight = asyncio.run(command.see(load_config(config), image, question))
+    settings = load_config(config)
+    with terminal.busy("Loading the models and looking..."):
+        sight = asyncio.run(command.see(settings, image, question))
     if annotated is not None:
         command.save_annotated(sight, annotated)
     if as_json:
@@ -126,7 +130,8 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Check everything that Danzar needs, and say for each problem what to type."""
     from danzar.doctor import FAIL, examine, print_findings
 
-    findings = examine(config)
+    with terminal.busy("Looking at everything that Danzar needs..."):
+        findings = examine(config)
     if as_json:
         terminal.write_json({"checks": [finding.to_json() for finding in findings]})
     else:

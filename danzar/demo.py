@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from rich.console import Console
@@ -24,6 +25,8 @@ from rich.console import Console
 from danzar.commands.terminal import console
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
+from danzar.core.device import CPU_UUID
+from danzar.core.device_text import short_name
 from danzar.demo_processes import child, drained
 from danzar.errors import DanzarError
 
@@ -190,18 +193,29 @@ async def _run_bot_once(plan: Plan, url: str, screen: Console) -> int:
 
 
 async def _tell_when_ready(plan: Plan, screen: Console) -> None:
+    """Say that the bot is online, and on which cards."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        while not await _is_ready(session, plan.status_url):  # noqa: ASYNC110 - another process
+        # Another process: there is no event to wait for.
+        while (status := await _ready_status(session, plan.status_url)) is None:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
-    screen.print("The bot is online. Write to it on the page: @Danzar hello")
+    cards = [
+        f"{device['label']} {short_name(device['name'])}"
+        f"{' (simulated)' if device['simulated'] else ''}"
+        for device in status["devices"]
+        if device["label"] != CPU_UUID
+    ]
+    screen.print("The bot is online. Write to it on the page: @Danzar hello", style="bold")
+    screen.print(f"Cards: {', '.join(cards) or 'none; models run on the CPU'}")
 
 
-async def _is_ready(session: aiohttp.ClientSession, status_url: str) -> bool:
+async def _ready_status(session: aiohttp.ClientSession, status_url: str) -> dict[str, Any] | None:
+    """The bot's status once it is connected; ``None`` before."""
     try:
         async with session.get(f"{status_url}/v1/status") as response:
-            return bool((await response.json())["bot"]["ready"])
-    except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
-        return False
+            status: dict[str, Any] = await response.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return None
+    return status if status.get("bot", {}).get("ready") else None
 
 
 def _last_line(plan: Plan) -> str:

@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from danzar.config.base import Settings, Size
+from danzar.config.base import KeyProblem, Settings, Size, must_be
 from danzar.config.profile import Profile
 from danzar.units import MIB
 
@@ -10,9 +10,24 @@ from danzar.units import MIB
 class DiscordSettings(Settings):
     """How to reach Discord, and who may do what. The token is in ``DISCORD_TOKEN`` only."""
 
-    api_url: str = Field("https://discord.com/api/v10", pattern=r"^https?://")
-    gateway_url: str = Field("wss://gateway.discord.gg/", pattern=r"^wss?://")
-    cdn_url: str = Field("https://cdn.discordapp.com", pattern=r"^https?://")
+    api_url: str = Field(
+        "https://discord.com/api/v10",
+        pattern=r"^https?://\S+$",
+        json_schema_extra=must_be("an address that begins with https:// or http://"),
+        description="Base of the REST API.",
+    )
+    gateway_url: str = Field(
+        "wss://gateway.discord.gg/",
+        pattern=r"^wss?://\S+$",
+        json_schema_extra=must_be("an address that begins with wss:// or ws://"),
+        description="The gateway's address.",
+    )
+    cdn_url: str = Field(
+        "https://cdn.discordapp.com",
+        pattern=r"^https?://\S+$",
+        json_schema_extra=must_be("an address that begins with https:// or http://"),
+        description="Base of avatars and emoji.",
+    )
     command_prefix: str = Field("!", min_length=1, max_length=5)
     operator_role: str = Field(
         "Danzar Operator", description="Role that may change what Danzar does."
@@ -29,12 +44,12 @@ class ChatSettings(Settings):
     """Conversations."""
 
     persona: str = Field(
-        "You are Danzar, a friendly assistant in a Discord channel of gamers. "
-        "Answer briefly and plainly. If you do not know, say so.",
+        "You are Danzar, a helpful AI assistant in a Discord channel of gamers. "
+        "Answer briefly and plainly.",
         max_length=4000,
     )
     max_answer_tokens: int = Field(400, ge=16, le=8192)
-    temperature: float = Field(0.4, ge=0, le=2)
+    temperature: float = Field(0.2, ge=0, le=2)
     top_p: float = Field(0.9, gt=0, le=1)
     history_token_budget: int = Field(
         900,
@@ -103,7 +118,8 @@ class BotConfig(Settings):
     def profile_exists(self) -> "BotConfig":
         """The chosen profile is defined."""
         if self.profile not in self.profiles:
-            raise ValueError(
-                f"profile is {self.profile!r}; profiles has only {', '.join(sorted(self.profiles))}"
+            known = ", ".join(sorted(self.profiles))
+            raise KeyProblem(
+                ("profile",), f"{self.profile!r} is not under profiles; known: {known}"
             )
         return self

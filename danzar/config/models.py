@@ -4,9 +4,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from danzar.config.base import Settings, Size
+from danzar.config.base import KeyProblem, Settings, Size, must_be
 
 Role = Literal["chat", "detect", "rank", "read", "media"]
+AUTO = "auto"
 BackendName = Literal["llama", "yolo", "clip", "ocr", "media", "echo"]
 
 
@@ -30,7 +31,10 @@ class ModelEntry(Settings):
     package: PackageFile | None = None
     url: str | None = Field(None, description="Where `danzar models pull` gets it.")
     sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="Of the file; of a folder's weights file."
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        json_schema_extra=must_be("64 digits 0-9 and a-f"),
+        description="Of the file; of a folder's weights file.",
     )
     size: Size | None = Field(None, description="Bytes of the file, for the progress bar.")
     licence: str = "unknown"
@@ -49,34 +53,49 @@ class ModelEntry(Settings):
 
 
 class RoleChoice(Settings):
-    """Which model serves each role; ``null`` switches the role off."""
+    """Which model serves each role; ``null`` switches the role off.
 
-    chat: str | None = "smollm2"
-    detect: str | None = "yolo-nano"
-    rank: str | None = "clip-doom"
-    read: str | None = "ocr"
-    media: str = "media"
+    ``auto`` (detect and rank) is the model that ``vision_config.yaml`` names, where its file is
+    there, else the first listed one of the role whose file is there. ``load_config`` replaces it.
+    """
+
+    chat: str | None = Field("smollm2", description="Answers in the channel.")
+    detect: str | None = Field("yolo-nano", description="Finds boxes.")
+    rank: str | None = Field("clip-doom", description="Scores the profile's concepts.")
+    read: str | None = Field("ocr", description="Reads text.")
+    media: str = Field("media", description="Decodes pictures and videos, draws boxes.")
 
 
 class ModelsConfig(Settings):
     """The whole of ``models.yaml``."""
 
     use: RoleChoice = RoleChoice()
+    allow_unverified: tuple[str, ...] = Field(
+        (),
+        description="Models whose pickle (.pt, .pth, .bin, .ckpt) may be loaded without a sha256.",
+    )
     models: dict[str, ModelEntry] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def allowed_exist(self) -> "ModelsConfig":
+        """What is allowed unverified is a model that is listed."""
+        for i, name in enumerate(self.allow_unverified):
+            if name not in self.models:
+                known = ", ".join(sorted(self.models))
+                message = f"{name!r} is not under models; known: {known}"
+                raise KeyProblem(("allow_unverified", i), message)
+        return self
 
     @model_validator(mode="after")
     def roles_exist(self) -> "ModelsConfig":
         """Each chosen model is listed and has that role."""
         for role, name in self.use.model_dump().items():
-            if name is None or not self.models:
+            if name is None or name == AUTO or not self.models:
                 continue
             if name not in self.models:
-                raise ValueError(
-                    f"use.{role} names {name!r}, which is not under models; "
-                    f"known: {', '.join(sorted(self.models))}"
-                )
+                known = ", ".join(sorted(self.models))
+                raise KeyProblem(("use", role), f"{name!r} is not under models; known: {known}")
             if self.models[name].role != role:
-                raise ValueError(
-                    f"use.{role} names {name!r}, whose role is {self.models[name].role!r}"
-                )
+                message = f"{name!r} has the role {self.models[name].role}, not {role}"
+                raise KeyProblem(("use", role), message)
         return self

@@ -7,10 +7,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from danzar.config.base import Fraction, PositiveSeconds, Settings
+from danzar.config.base import Fraction, PositiveSeconds, Settings, must_be
 
 DeviceName = Annotated[
-    str, Field(pattern=r"^(cuda:\d+|cpu|GPU-[0-9a-fA-F-]+)$", description="cuda:N, a UUID or cpu")
+    str,
+    Field(
+        pattern=r"^(cuda:\d{1,3}|cpu|GPU-[0-9a-fA-F-]+)$",
+        json_schema_extra=must_be("cuda:N, cpu, or a GPU's UUID (GPU-...)"),
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from danzar.config.base import PositiveSeconds, Settings, Size
+from danzar.config.base import KeyProblem, PositiveSeconds, Settings, Size
 from danzar.units import GIB, MIB
 
 
@@ -47,9 +47,8 @@ class MonitorSettings(Settings):
     def clear_below_warning(self) -> "MonitorSettings":
         """Hysteresis needs a gap."""
         if self.clear_pct > self.warning_pct:
-            raise ValueError(
-                f"clear_pct ({self.clear_pct}) must not be above warning_pct ({self.warning_pct})"
-            )
+            message = f"is {self.clear_pct:g}; allowed: at most warning_pct ({self.warning_pct:g})"
+            raise KeyProblem(("clear_pct",), message)
         return self
 
 
@@ -60,6 +59,9 @@ class PlacementSettings(Settings):
     host_margin: Size = Field(1 * GIB, description="Left free in host RAM.")
     keep_alive_s: PositiveSeconds = Field(
         900.0, description="A model idle for this long is unloaded."
+    )
+    preload: bool = Field(
+        True, description="Load the models at start where they fit without evicting anything."
     )
     max_queue: int = Field(16, ge=1, le=10_000, description="Requests that may wait per model.")
 
