@@ -1,11 +1,11 @@
 """The buttons under an answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import discord
 
-Press = Callable[[discord.Interaction[Any]], Awaitable[None]]
+Press = Callable[[discord.Interaction[Any]], Coroutine[Any, Any, None]]
 
 
 class AnswerButtons(discord.ui.View):
@@ -17,7 +17,7 @@ class AnswerButtons(discord.ui.View):
         may_press: Callable[[discord.abc.User], bool],
         on_stop: Press | None = None,
         on_regenerate: Press | None = None,
-        on_expiry: Callable[[], Awaitable[None]] | None = None,
+        on_expiry: Callable[[], Coroutine[Any, Any, None]] | None = None,
         timeout_s: float | None = None,
     ) -> None:
         """Make the buttons.
@@ -54,5 +54,5 @@ class AnswerButtons(discord.ui.View):
             label=label, style=style, disabled=press is None
         )
         if press is not None:
-            button.callback = press  # type: ignore[method-assign]
+            button.callback = press  # type: ignore[assignment, method-assign]
         self.add_item(button)

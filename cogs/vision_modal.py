@@ -29,7 +29,10 @@ class AskModal(discord.ui.Modal, title="Ask Danzar"):
         """Hand the question on."""
         await self._ask(interaction, self.question.value.strip() or DEFAULT_QUESTION)
 
-    async def on_error(self, interaction: discord.Interaction, error: Exception) -> None:
+    # discord.py calls a modal's on_error without the item that a view's has.
+    async def on_error(  # type: ignore[override]
+        self, interaction: discord.Interaction, error: Exception
+    ) -> None:
         """Say what went wrong, where the person is."""
         line = render_error(error)
         if interaction.response.is_done():

@@ -80,6 +80,6 @@ def _from_file(path: Path | None, entry: ModelEntry, *, on_card: bool) -> Footpr
     if entry.backend == "llama":
         context, batch = entry.settings.get("n_ctx", 2048), entry.settings.get("n_batch", 512)
         return estimate_gguf(path, int(context), int(batch), gpu_layers=-1 if on_card else 0)
-    side_px = int(entry.settings.get("image_size", 640))
+    side_px = int(entry.settings.get("imgsz", 640))
     load = PictureLoad(batch=_VISION_BATCH, side_px=side_px)
     return estimate_torch(path, load, on_card=on_card)

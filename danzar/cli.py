@@ -93,8 +93,8 @@ def demo(
     config: ConfigOption = None,
 ) -> None:
     """Try everything without a token: the real bot against a local Discord in the browser."""
+    from danzar.commands.demo import run_demo
     from danzar.config.load import load_config
-    from danzar.demo import run_demo
 
     settings = load_config(config)
     terminal.run_until_signal(run_demo(settings, config, port=port, open_browser=browser))
@@ -128,7 +128,7 @@ def see(
 @app.command()
 def doctor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Check everything that Danzar needs, and say for each problem what to type."""
-    from danzar.doctor import FAIL, examine, print_findings
+    from danzar.commands.doctor import FAIL, examine, print_findings
 
     with terminal.busy("Looking at everything that Danzar needs..."):
         findings = examine(config)

@@ -6,13 +6,11 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from danzar.catalog import model_facts
 from danzar.chat.service import ChatService
+from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
 from danzar.core.ledger import Ledger, Margins, Reservation
@@ -55,13 +53,6 @@ class Services:
     loop_lag: LoopLag
 
 
-def data_dir(config: Config) -> Path:
-    """Where the database is: ``bot.data_dir``, or the platform's folder for data."""
-    if config.bot.data_dir is not None:
-        return config.root / config.bot.data_dir
-    return Path(platformdirs.user_data_dir("danzar", appauthor=False))
-
-
 @asynccontextmanager
 async def open_services(config: Config) -> AsyncIterator[Services]:
     """Build everything below Discord, and end it, workers included, with the context.
@@ -91,7 +82,9 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         )
         loop_lag = LoopLag()
         store = await stack.enter_async_context(
-            Store.open(data_dir(config) / "danzar.db", keep_messages=config.bot.chat.keep_messages)
+            Store.open(
+                data_folder(config) / "danzar.db", keep_messages=config.bot.chat.keep_messages
+            )
         )
         await stack.enter_async_context(
             _running(sampler.run(), manager.run(), monitor.run(), loop_lag.run())

@@ -8,7 +8,7 @@ HEAVY = ("torch", "llama_cpp", "ultralytics", "open_clip", "rapidocr_onnxruntime
 
 def test_everything_that_the_bot_imports_is_light():
     script = (
-        "import sys, danzar.app, danzar.demo\n"
+        "import sys, danzar.app, danzar.commands.demo\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules])\n"
         "import psutil; print(psutil.Process().memory_info().rss)"
     )

@@ -155,7 +155,12 @@ class LlamaBackend:
     def _continue(
         self, request: Generate, prompt: list[int], is_cancelled: Callable[[], bool]
     ) -> Iterator[int]:
-        tokens = self._llama.generate(prompt, temp=request.temperature, top_p=request.top_p)
+        tokens = self._llama.generate(
+            prompt,
+            temp=request.temperature,
+            top_p=request.top_p,
+            repeat_penalty=request.repeat_penalty,
+        )
         asked_s = time.monotonic()
         for number, token in enumerate(tokens):
             if is_cancelled() or llama_cpp.llama_vocab_is_eog(self._vocab, token):

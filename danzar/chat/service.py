@@ -131,6 +131,7 @@ class ChatService:
             max_tokens=self._answer_tokens,
             temperature=min(temperature, FACTS_TEMPERATURE) if question.facts else temperature,
             top_p=self._settings.top_p,
+            repeat_penalty=self._settings.repeat_penalty,
         )
         return self._inference.stream(self._model, request, on_position=on_position)
 

@@ -51,6 +51,9 @@ class ChatSettings(Settings):
     max_answer_tokens: int = Field(400, ge=16, le=8192)
     temperature: float = Field(0.2, ge=0, le=2)
     top_p: float = Field(0.9, gt=0, le=1)
+    repeat_penalty: float = Field(
+        1.1, ge=1, le=2, description="Above 1 keeps small models from repeating themselves."
+    )
     history_token_budget: int = Field(
         900,
         ge=0,

@@ -37,12 +37,17 @@ class ChatMessage(Struct, frozen=True):
 
 
 class Generate(Struct, frozen=True, tag="generate"):
-    """Continue a conversation; answered by ``TextDelta`` parts and one ``Generated``."""
+    """Continue a conversation; answered by ``TextDelta`` parts and one ``Generated``.
+
+    Attributes:
+        repeat_penalty: Above 1 makes the last tokens less likely; small models loop without it.
+    """
 
     messages: tuple[ChatMessage, ...]
     max_tokens: int = 512
     temperature: float = 0.7
     top_p: float = 0.95
+    repeat_penalty: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
 

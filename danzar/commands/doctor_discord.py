@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import aiohttp
 
+from danzar.commands.doctor_finding import FAIL, OK, WARN, Finding
 from danzar.config.bot import DiscordSettings
 from danzar.config.settings import Config
-from danzar.doctor_finding import FAIL, OK, WARN, Finding
 
 TOKEN_VARIABLE: Final = "DISCORD_TOKEN"  # noqa: S105 - the name, not the secret
 PORTAL: Final = "https://discord.com/developers/applications"

@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from danzar.commands.doctor_discord import check_discord
+from danzar.commands.doctor_finding import FAIL, OK, WARN, Finding
 from danzar.config.load import load_config
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
-from danzar.doctor_discord import check_discord
-from danzar.doctor_finding import FAIL, OK, WARN, Finding
 from danzar.errors import ConfigError, DanzarError, ModelMissing
 from danzar.models.verify import verify
 from danzar.units import GIB, format_gib, format_size

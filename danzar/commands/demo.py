@@ -22,12 +22,12 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
+from danzar.commands.demo_processes import child, drained
 from danzar.commands.terminal import console
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.core.device import CPU_UUID
 from danzar.core.device_text import short_name
-from danzar.demo_processes import child, drained
 from danzar.errors import DanzarError
 
 READY_TIMEOUT_S = 60.0

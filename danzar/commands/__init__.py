@@ -1,0 +1,1 @@
+"""What each command of the terminal does; imported only when it is called."""

@@ -1,0 +1,189 @@
+"""The four files and the environment as one ``Config``, or every mistake in them at once."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import danzar
+from danzar.config.base import Settings
+from danzar.config.bot import BotConfig
+from danzar.config.environment import Override, apply, read_overrides, stray_variables
+from danzar.config.models import ModelsConfig
+from danzar.config.problems import InvalidConfig, Problem, key_text, model_problems
+from danzar.config.relations import cross_problems, resolve_roles
+from danzar.config.secrets import SECRET_ADVICE, find_secrets, redact
+from danzar.config.settings import Config
+from danzar.config.vision import VisionConfig
+from danzar.config.vram import VramConfig
+from danzar.config.yaml_lines import MAX_BYTES, Document, KeyPath, YamlProblem, read_yaml
+from danzar.errors import ConfigError
+
+FILES: dict[str, tuple[str, type[Settings]]] = {
+    "bot": ("bot_config.yaml", BotConfig),
+    "vision": ("vision_config.yaml", VisionConfig),
+    "vram": ("vram_config.yaml", VramConfig),
+    "models": ("models.yaml", ModelsConfig),
+}
+FOLDER_VARIABLE = "DANZAR_CONFIG"
+
+
+@dataclass(slots=True)
+class _Source:
+    """One file with what the environment changes in it."""
+
+    file: Path
+    document: Document
+    overrides: list[Override] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def sorted_problems(self) -> list[Problem]:
+        """In the order of the file's lines; those of variables last."""
+
+        def line(problem: Problem) -> float:
+            number = problem.where.rpartition(":")[2]
+            return int(number) if number.isdigit() else math.inf
+
+        return sorted(self.problems, key=line)
+
+    def where(self, path: KeyPath) -> str:
+        """``FILE:LINE`` of the key or of the section around it, or the variable that set it."""
+        for override in self.overrides:
+            if path[: len(override.path)] == override.path:
+                return f"environment variable {override.variable}"
+        whole_file = not path
+        while path and path not in self.document.lines:
+            path = path[:-1]
+        line = self.document.lines.get(path) if path or whole_file else None
+        return f"{_shown(self.file)}:{line}" if line else _shown(self.file)
+
+
+def config_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """``$DANZAR_CONFIG``, else ``./config``, else the one beside the package; ``None``: no folder.
+
+    Raises:
+        ConfigError: ``$DANZAR_CONFIG`` names no folder.
+    """
+    named = environ.get(FOLDER_VARIABLE)
+    if named:
+        return _existing(Path(named), FOLDER_VARIABLE)
+    beside = Path(danzar.__file__).resolve().parent.parent / "config"
+    return next((folder for folder in (Path("config"), beside) if folder.is_dir()), None)
+
+
+def load_config(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """All settings; a missing file means its defaults.
+
+    Args:
+        folder: Where the four files are; ``None`` looks in the usual places.
+        environ: Variables that override them; ``None`` is the process's own.
+
+    Raises:
+        InvalidConfig: One line per mistake, each with file, line and key.
+        ConfigError: The folder does not exist.
+    """
+    environ = os.environ if environ is None else environ
+    found = _existing(folder, "--config") if folder is not None else config_folder(environ)
+    root = found.resolve().parent if found is not None else Path.cwd()
+    sources = {name: _read(name, found, environ) for name in FILES}
+    parsed = {name: _validate(name, source) for name, source in sources.items()}
+    stray = stray_variables([name.upper() for name in FILES], environ)
+    _raise_if_any([p for source in sources.values() for p in source.sorted_problems()] + stray)
+    config = Config.model_validate({"root": root, **parsed})
+    wrong = cross_problems(config)
+    _raise_if_any(
+        [Problem(sources[name].where(path), key_text(path), text) for name, path, text in wrong]
+    )
+    return resolve_roles(config)
+
+
+def _existing(folder: Path, named_by: str) -> Path:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder (named by {named_by})")
+    return folder
+
+
+def _read(name: str, folder: Path | None, environ: Mapping[str, str]) -> _Source:
+    file_name, model = FILES[name]
+    source = _Source((folder or Path("config")) / file_name, Document({}))
+    if folder is not None:
+        _read_file(source)
+    if not isinstance(source.document.data, dict):
+        message = "must be keys with values"
+        source.problems.append(Problem(source.where(()), "", message))
+        source.document.data = {}
+    overrides, problems = read_overrides(name.upper(), model, source.document.data, environ)
+    apply(overrides, source.document.data)
+    source.overrides = overrides
+    source.problems.extend(problems)
+    return source
+
+
+def _read_file(source: _Source) -> None:
+    try:
+        with source.file.open("rb") as stream:
+            source.document = read_yaml(stream.read(MAX_BYTES + 1))
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        source.problems.append(Problem(_shown(source.file), "", f"can't be read: {exc.strerror}"))
+    except YamlProblem as exc:
+        source.problems.append(_yaml_problem(source, exc))
+    source.problems.extend(_yaml_problem(source, exc) for exc in source.document.problems)
+
+
+def _yaml_problem(source: _Source, exc: YamlProblem) -> Problem:
+    return Problem(f"{_shown(source.file)}:{exc.line}", key_text(exc.path), str(exc))
+
+
+def _validate(name: str, source: _Source) -> Settings | None:
+    """The file's settings, or ``None`` with the mistakes added to ``source.problems``."""
+    model, data = FILES[name][1], source.document.data
+    secrets = list(find_secrets(data))
+    for path in secrets:
+        source.problems.append(Problem(source.where(path), key_text(path), SECRET_ADVICE))
+    if source.problems:
+        _also_check(model, source, data, skip=secrets)
+        return None
+    try:
+        return _parse(model, data)
+    except ValidationError as error:
+        source.problems.extend(model_problems(model, data, error, source.where))
+        return None
+
+
+def _also_check(
+    model: type[Settings], source: _Source, data: dict[str, Any], skip: list[KeyPath]
+) -> None:
+    """Add the model's mistakes to others that were found, except where one is told already."""
+    told = {problem.key for problem in source.problems} | {key_text(path) for path in skip}
+    try:
+        _parse(model, data)
+    except ValidationError as error:
+        found = model_problems(model, data, error, source.where)
+        source.problems.extend(problem for problem in found if problem.key not in told)
+
+
+def _parse(model: type[Settings], data: dict[str, Any]) -> Settings:
+    """Strictly, as JSON: there a list may be a tuple, but no text is a number and no 1 is true."""
+    return model.model_validate_json(json.dumps(data), strict=True)
+
+
+def _raise_if_any(problems: list[Problem]) -> None:
+    if problems:
+        # Whatever was quoted on the way here: no token leaves.
+        shown = (replace(p, key=redact(p.key), message=redact(p.message)) for p in problems)
+        raise InvalidConfig(tuple(shown))
+
+
+def _shown(file: Path) -> str:
+    """The path from the current folder where it is inside it."""
+    try:
+        return file.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return str(file)

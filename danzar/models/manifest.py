@@ -1,0 +1,65 @@
+"""From a model's name to what a worker needs to load it."""
+
+from typing import Any
+
+from danzar.config.models import ModelEntry
+from danzar.config.settings import Config
+from danzar.core.device import CPU_UUID
+from danzar.models.files import entry_of, resolve
+from danzar.models.verify import Verified, verify
+from danzar.workers.contract import LoadSpec
+
+__all__ = ["entry_of", "load_spec", "resolve", "slots_of"]
+
+# Besides one capture per watch, the media worker decodes and draws this many pictures at once.
+_MEDIA_SLOTS = 4
+# What each backend calls its number of threads.
+_THREADS = {"llama": "n_threads", "yolo": "threads", "clip": "threads", "ocr": "threads"}
+
+
+def load_spec(config: Config, name: str, torch_device: str, gpu_layers: int = 0) -> LoadSpec:
+    """What a worker needs to load the model, whose file is verified before it is handed over.
+
+    Blocks: call it from a thread. Quick when the file was verified before and did not change.
+
+    Args:
+        config: All settings.
+        name: The model's name in ``models.yaml``.
+        torch_device: ``cuda:0`` or ``cpu`` as the worker sees devices.
+        gpu_layers: Layers of a GGUF model on the card; -1 is all of them.
+
+    Raises:
+        ModelMissing: It is not listed, or its file is not there.
+        ModelRefused: The file is damaged, another one, or not allowed.
+    """
+    entry = entry_of(config, name)
+    verified = verify(name, config)
+    return LoadSpec(
+        name=name,
+        backend=entry.backend,
+        path=None if verified.path is None else str(verified.path),
+        torch_device=torch_device,
+        gpu_layers=gpu_layers,
+        slots=slots_of(config, entry),
+        settings=_settings(config, entry, verified, torch_device),
+    )
+
+
+def slots_of(config: Config, entry: ModelEntry) -> int:
+    """How many requests a model serves at once: several only where the backend allows it."""
+    return config.bot.watch.max_watches + _MEDIA_SLOTS if entry.backend == "media" else 1
+
+
+def _settings(
+    config: Config, entry: ModelEntry, verified: Verified, torch_device: str
+) -> dict[str, Any]:
+    """The entry's own settings, and what the other files say, where the entry does not."""
+    settings: dict[str, Any] = {}
+    threads = config.vram.workers.threads
+    if threads and entry.backend in _THREADS:
+        settings[_THREADS[entry.backend]] = threads
+    if entry.backend in ("yolo", "clip") and torch_device != CPU_UUID:
+        settings["gpu_memory_fraction"] = config.vision.performance.gpu_memory_fraction
+    if entry.backend == "yolo" and verified.sha256 is not None:
+        settings["sha256"] = verified.sha256
+    return settings | entry.settings

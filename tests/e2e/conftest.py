@@ -1,0 +1,110 @@
+"""The demo as a person starts it, and its page in headless Chromium."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.page import ChatPage
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 180
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Demo:
+    """A running ``danzar demo``."""
+
+    process: subprocess.Popen[str]
+    log_file: Path
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"The page: (\S+)", "\n".join(self.lines))
+        assert found, self.lines
+        return found[1]
+
+    def follow(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def wait_for(self, text: str) -> None:
+        until = time.monotonic() + START_TIMEOUT_S
+        while not any(text in line for line in self.lines):
+            assert self.process.poll() is None, f"the demo ended: {self.lines}"
+            assert time.monotonic() < until, f"{text!r} did not come: {self.lines}"
+            time.sleep(0.1)
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Iterator[Demo]:
+    data = tmp_path_factory.mktemp("data")
+    environment = {**os.environ, "DANZAR_BOT__DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "danzar", "demo", "--port", "0", "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    running = Demo(process, data / "demo.log")
+    threading.Thread(target=running.follow, daemon=True).start()
+    try:
+        running.wait_for("The bot is online")
+        yield running
+    finally:
+        family = running.family() if process.poll() is None else []
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        finally:
+            for member in [*family, process]:
+                if member.is_running() if isinstance(member, psutil.Process) else False:
+                    member.kill()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed: apt install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, demo) -> Iterator[ChatPage]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    opened = context.new_page()
+    opened.set_default_timeout(30_000)
+    opened.goto(demo.url)
+    yield ChatPage(opened)
+    context.close()

@@ -1,0 +1,76 @@
+"""The chat page as a person uses it."""
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+PATIENCE_S = 120
+
+
+class ChatPage:
+    """Types, clicks and reads; knows nothing of how the page is made but its test ids."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.page.get_by_test_id("composer").wait_for()
+
+    def open(self, channel: str) -> None:
+        self.page.get_by_test_id(f"channel-{channel}").click()
+
+    def send(self, text: str) -> None:
+        self.page.get_by_test_id("composer").fill(text)
+        self.page.get_by_test_id("send").click()
+
+    def attach_sample(self, name: str) -> None:
+        self.page.locator(f'[data-testid="sample-frame"][data-name="{name}"]').click()
+        self.page.get_by_test_id("ticket").first.wait_for()
+
+    def answers(self) -> Any:
+        return self.page.locator('[data-testid="message"][data-author="Danzar"]')
+
+    def last_text(self) -> str:
+        count = self.answers().count()
+        return str(self.answers().nth(count - 1).inner_text()) if count else ""
+
+    def wait_for_text(self, pattern: str, *, since: int = 0) -> str:
+        """The first answer after the first ``since`` ones whose text matches."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            for text in self.answers().all_inner_texts()[since:]:
+                if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
+                    return str(text)
+            time.sleep(0.1)
+        raise AssertionError(f"no answer matches {pattern!r}: {self.answers().all_inner_texts()}")
+
+    def partial_texts(self, since: int, finished: str) -> list[str]:
+        """The different texts that the next answer goes through until it matches ``finished``."""
+        seen: list[str] = []
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            texts = self.answers().all_inner_texts()[since:]
+            text = texts[0] if texts else ""
+            if text and (not seen or seen[-1] != text):
+                seen.append(text)
+            if re.search(finished, text):
+                return seen
+            time.sleep(0.03)
+        raise AssertionError(f"the answer never finished: {seen[-1:]}")
+
+    def use_command(self, typed: str) -> None:
+        """Choose a slash command from the picker with the keyboard."""
+        composer = self.page.get_by_test_id("composer")
+        composer.click()
+        composer.press_sequentially(typed, delay=30)
+        self.page.get_by_test_id("command-picker").wait_for()
+        composer.press("Enter")
+        use = self.page.get_by_test_id("command-use")
+        if use.count():
+            use.click()
+
+    def screenshot(self, name: str) -> None:
+        """Keep a picture where ``DANZAR_SCREENSHOTS`` says; the README's come from here."""
+        folder = os.environ.get("DANZAR_SCREENSHOTS")
+        if folder:
+            self.page.screenshot(path=str(Path(folder) / f"{name}.png"))

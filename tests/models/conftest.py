@@ -1,0 +1,24 @@
+"""The held-out frames and the shipped weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+MODELS = Path(__file__).parents[2] / "models"
+HELD_OUT = MODELS / "heldout"
+
+
+@pytest.fixture(scope="session")
+def models_folder() -> Path:
+    return MODELS
+
+
+@pytest.fixture(scope="session")
+def held_out_folder() -> Path:
+    return HELD_OUT
+
+
+@pytest.fixture(scope="session")
+def held_out_frames() -> list[dict]:
+    return [json.loads(line) for line in (HELD_OUT / "frames.jsonl").read_text().splitlines()]

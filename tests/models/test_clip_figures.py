@@ -1,0 +1,70 @@
+"""The shipped CLIP still tells situations apart on maps that it never saw."""
+
+import pytest
+import yaml
+from PIL import Image
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module")
+def concepts(models_folder) -> list[dict]:
+    return yaml.safe_load((models_folder / "clip-doom" / "concepts.yaml").read_text())["concepts"]
+
+
+@pytest.fixture(scope="module")
+def situations(concepts) -> list[str]:
+    return [concept["name"] for concept in concepts if concept["situation"]]
+
+
+@pytest.fixture(scope="module")
+def clip(models_folder):
+    open_clip = pytest.importorskip("open_clip")
+    name = f"local-dir:{models_folder / 'clip-doom'}"
+    model, preprocess = open_clip.create_model_from_pretrained(name)
+    return model.eval(), preprocess, open_clip.get_tokenizer(name)
+
+
+@pytest.fixture(scope="module")
+def similarity(clip, situations, held_out_folder, held_out_frames):
+    """Cosine of each held-out frame with each situation."""
+    torch = pytest.importorskip("torch")
+    model, preprocess, tokenizer = clip
+    pictures = []
+    for frame in held_out_frames:
+        with Image.open(held_out_folder / frame["file"]) as picture:
+            pictures.append(preprocess(picture.convert("RGB")))
+    with torch.inference_mode():
+        text = model.encode_text(tokenizer(situations), normalize=True)
+        return model.encode_image(torch.stack(pictures), normalize=True) @ text.T
+
+
+def test_zero_shot_beats_the_majority_class_clearly(similarity, situations, held_out_frames):
+    right = [situations.index(frame["situation"]) for frame in held_out_frames]
+    hits = sum(
+        guess == truth for guess, truth in zip(similarity.argmax(1).tolist(), right, strict=True)
+    )
+    majority = max(right.count(n) for n in set(right))
+    assert hits >= majority + 0.15 * len(right), f"{hits} of {len(right)}, majority {majority}"
+
+
+def test_every_situation_is_recognised_more_often_than_by_chance(
+    similarity, situations, held_out_frames
+):
+    guesses = similarity.argmax(1).tolist()
+    for n, name in enumerate(situations):
+        of_it = [g for g, f in zip(guesses, held_out_frames, strict=True) if f["situation"] == name]
+        others = [
+            g for g, f in zip(guesses, held_out_frames, strict=True) if f["situation"] != name
+        ]
+        assert of_it.count(n) / len(of_it) > others.count(n) / len(others), name
+
+
+def test_concepts_have_text_embeddings_that_differ(clip, concepts):
+    torch = pytest.importorskip("torch")
+    model, _, tokenizer = clip
+    with torch.inference_mode():
+        text = model.encode_text(tokenizer([c["name"] for c in concepts]), normalize=True)
+    cosine = text @ text.T - 2 * torch.eye(len(concepts))
+    assert cosine.isfinite().all()
+    assert cosine.max() < 0.98
