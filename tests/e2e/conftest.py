@@ -73,7 +73,8 @@ def demo(tmp_path_factory) -> Iterator[Demo]:
         env=environment,
     )
     running = Demo(process, data / "demo.log")
-    threading.Thread(target=running.follow, daemon=True).start()
+    reader = threading.Thread(target=running.follow)
+    reader.start()
     try:
         running.wait_for("The bot is online")
         yield running
@@ -83,9 +84,12 @@ def demo(tmp_path_factory) -> Iterator[Demo]:
         try:
             process.wait(30)
         finally:
-            for member in [*family, process]:
-                if member.is_running() if isinstance(member, psutil.Process) else False:
+            for member in family:
+                if member.is_running():
                     member.kill()
+            reader.join(10)
+            assert process.stdout is not None
+            process.stdout.close()
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,12 @@ def test_a_frame_comes_back_with_the_enemy_boxed_and_the_health_read(page):
     page.attach_sample("low-health.png")
     page.send("@Danzar is my health low?")
     text = page.wait_for_text(r"health.*20.*" + DONE)
+    page.screenshot("vision")
     assert re.search(r"enemy", text, re.IGNORECASE)
     answer = page.answers().last
     picture = answer.locator("img").first
     picture.wait_for()
     assert picture.evaluate("i => i.complete && i.naturalWidth") == 640
-    page.screenshot("vision")
 
 
 def test_gpu_status_shows_both_cards_with_the_seeds_fields(page):
@@ -68,6 +68,7 @@ def test_a_watch_raises_an_alert_with_no_one_typing_and_stops(page):
 
 def test_stop_ends_an_answer(page):
     page.open("general")
+    forget(page)
     before = page.answers().count()
     page.send("@Danzar Tell me a very long story about a journey around the world, with details.")
     until = time.monotonic() + 60
@@ -82,12 +83,13 @@ def test_stop_ends_an_answer(page):
 
 def test_a_killed_worker_leaves_the_bot_online_and_the_next_question_works(page, demo):
     page.open("general")
+    forget(page)
     before = page.answers().count()
     page.send("@Danzar Tell me a very long story about a ship that sails around the world.")
     until = time.monotonic() + 60
     while page.answers().count() <= before and time.monotonic() < until:
         time.sleep(0.05)
-    killed = heaviest_llama(demo.family())
+    killed = chat_worker(demo.family())
     killed.kill()
     page.wait_for_text(r"worker|again|died|killed", since=before)
     assert not killed.is_running() or killed.status() == psutil.STATUS_ZOMBIE
@@ -104,7 +106,13 @@ def test_a_model_cannot_ping_everyone(page):
     assert page.page.locator('[data-author="Danzar"].mentioned, .mention-everyone').count() == 0
 
 
-def heaviest_llama(family):
+def forget(page):
+    before = page.answers().count()
+    page.send("!reset")
+    page.wait_for_text(r"forgot|forgotten|start", since=before)
+
+
+def chat_worker(family):
     """The worker that has the GGUF file mapped."""
     for member in family:
         try:
