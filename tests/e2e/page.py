@@ -58,6 +58,17 @@ class ChatPage:
             time.sleep(0.03)
         raise AssertionError(f"the answer never finished: {seen[-1:]}")
 
+    def picture_size(self, answer: Any) -> tuple[int, int]:
+        """Width and height of an answer's first picture, once it is loaded."""
+        picture = answer.locator("img").first
+        picture.wait_for()
+        until = time.monotonic() + PATIENCE_S
+        while not picture.evaluate("i => i.complete && i.naturalWidth > 0"):
+            assert time.monotonic() < until, "the picture never loaded"
+            time.sleep(0.1)
+        width, height = picture.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+        return int(width), int(height)
+
     def use_command(self, typed: str) -> None:
         """Choose a slash command from the picker with the keyboard."""
         composer = self.page.get_by_test_id("composer")

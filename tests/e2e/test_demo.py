@@ -26,10 +26,7 @@ def test_a_frame_comes_back_with_the_enemy_boxed_and_the_health_read(page):
     text = page.wait_for_text(r"health.*20.*" + DONE)
     page.screenshot("vision")
     assert re.search(r"enemy", text, re.IGNORECASE)
-    answer = page.answers().last
-    picture = answer.locator("img").first
-    picture.wait_for()
-    assert picture.evaluate("i => i.complete && i.naturalWidth") == 640
+    assert page.picture_size(page.answers().last) == (640, 480)
 
 
 def test_gpu_status_shows_both_cards_with_the_seeds_fields(page):

@@ -1,9 +1,16 @@
 """The held-out frames and the shipped weights."""
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+# Read when ultralytics is imported: nothing is installed, fetched, or written to the home folder.
+os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+os.environ.setdefault("YOLO_OFFLINE", "true")
+os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.mkdtemp(prefix="danzar-ultralytics-"))
 
 MODELS = Path(__file__).parents[2] / "models"
 HELD_OUT = MODELS / "heldout"
