@@ -92,7 +92,8 @@ def demo(tmp_path_factory) -> Iterator[Demo]:
             process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+# Per module: while it is open, Playwright keeps an event loop running in this thread.
+@pytest.fixture(scope="module")
 def chromium():
     sync_api = pytest.importorskip("playwright.sync_api")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
