@@ -95,7 +95,7 @@ async def test_quotes_and_files_are_read(service):
     assert (
         "waterfall" in (await answer(service, question("where is the red key?", quote=quote))).text
     )
-    file = TextFile("notes.txt", "The red key is in the cave.\nThe blue key is in the tower.")
+    file = TextFile("notes.txt", "The blue key is in the tower.")
     assert (
         "tower" in (await answer(service, question("where is the blue key?", files=(file,)))).text
     )
@@ -117,7 +117,9 @@ async def test_stopping_leaves_the_worker_free_for_the_next_question(service):
     assert (await answer(service, question("Hi!"))).text
 
 
-async def test_a_worker_killed_in_the_middle_is_told_and_what_was_said_is_kept(service, inference):
+async def test_a_worker_killed_in_the_middle_is_told_and_the_next_question_works(
+    service, inference
+):
     asked = question("Tell me a long story.")
     with pytest.raises(WorkerDied):
         async for event in service.answer(asked):
@@ -128,4 +130,4 @@ async def test_a_worker_killed_in_the_middle_is_told_and_what_was_said_is_kept(s
         later = replace(asked, message_id=next(NUMBERS), text="And then?")
         assert (await answer(service, later)).text
     roles = [message.role for message in inference.requests[-1].messages]
-    assert roles == ["system", "user", "assistant", "user"]
+    assert roles == ["system", "user"], "a broken-off answer is no example"
