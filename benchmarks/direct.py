@@ -4,6 +4,7 @@ Reads one JSON line per task from standard input and answers each with one JSON 
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ class DirectChat:
             task["path"],
             n_ctx=task["context"],
             n_threads=task["threads"],
-            n_threads_batch=task["threads"],
+            n_threads_batch=os.cpu_count(),
             verbose=False,
         )
 
