@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from danzar.core.device import DeviceSnapshot
+from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.events import (
     Event,
     LoadFailed,
@@ -79,7 +79,7 @@ class Loader:
     async def _held(self, device_uuid: str, pid: int) -> int | None:
         """What a process holds on a device as the driver says; ``None`` where it would not say."""
         reading = await self._sampler.refresh()
-        device = next((s for s in reading.snapshots if s.uuid == device_uuid), None)
+        device = find_device(reading.snapshots, device_uuid)
         if device is None:
             return None
         return next((p.used_bytes for p in device.processes if p.pid == pid), None)

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from danzar.core.device import DeviceSnapshot
+from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.events import (
     Effect,
     Event,
@@ -211,7 +211,7 @@ class ModelManager:
         return Placed(model, device.label, device.simulated, start.degraded)
 
     def _device(self, uuid: str) -> DeviceSnapshot:
-        found = next((s for s in self._scheduler.snapshots if s.uuid == uuid), None)
+        found = find_device(self._scheduler.snapshots, uuid)
         if found is None:
             raise WorkerDied(f"the device {uuid} is gone; ask again")
         return found

@@ -91,8 +91,8 @@ class WorkerPool:
     def note_work(self, model: str, busy_s: float) -> None:
         """Let a simulated card's utilisation follow the work done in its name."""
         key = self._homes.get(model)
-        if self._cards is not None and key is not None and key.device_uuid in self._cards.uuids:
-            self._cards.note_work(key.device_uuid, busy_s)
+        if key is not None and (cards := self._cards_of(key)):
+            cards.note_work(key.device_uuid, busy_s)
 
     def pids(self) -> frozenset[int]:
         """Process ids of all workers."""
@@ -200,15 +200,18 @@ class WorkerPool:
         """Let a simulated card show what the worker holds, as long as it lives."""
         if self._workers.get(key) is not worker:
             return
-        if self._cards is not None and key.device_uuid in self._cards.uuids:
-            name = f"danzar-{key.engine}"
-            self._cards.hold(
-                key.device_uuid, worker.process.pid, name, sum(worker.held_bytes.values())
-            )
+        if cards := self._cards_of(key):
+            held_bytes = sum(worker.held_bytes.values())
+            cards.hold(key.device_uuid, worker.process.pid, f"danzar-{key.engine}", held_bytes)
 
     def _release(self, key: WorkerKey, worker: _Worker) -> None:
-        if self._cards is not None and key.device_uuid in self._cards.uuids:
-            self._cards.release(key.device_uuid, worker.process.pid)
+        if cards := self._cards_of(key):
+            cards.release(key.device_uuid, worker.process.pid)
+
+    def _cards_of(self, key: WorkerKey) -> SimulatedCards | None:
+        """The simulated cards, where the worker's device is one of them."""
+        cards = self._cards
+        return cards if cards is not None and key.device_uuid in cards.uuids else None
 
 
 def _limits_of(engine: str, limits: WorkerLimits) -> WorkerLimits:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import psutil
 
 from danzar.bot import DanzarBot
-from danzar.core.device import DeviceSnapshot
+from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.scheduler import Instance
 from danzar.http.status_json import AlertFact, BotFacts, ModelFact, StatusFacts, WatchFact
 from danzar.services import Services
@@ -37,8 +37,9 @@ def status_facts(services: Services, bot: DanzarBot) -> StatusFacts:
 
 
 def _model(instance: Instance, snapshots: tuple[DeviceSnapshot, ...]) -> ModelFact:
-    device = next((s.label for s in snapshots if s.uuid == instance.device_uuid), None)
-    return ModelFact(instance.facts.name, str(instance.state), device, len(instance.queue))
+    device = find_device(snapshots, instance.device_uuid) if instance.device_uuid else None
+    label = device.label if device else None
+    return ModelFact(instance.facts.name, str(instance.state), label, len(instance.queue))
 
 
 def _watches(services: Services) -> tuple[WatchFact, ...]:

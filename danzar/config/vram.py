@@ -72,11 +72,9 @@ class WorkerSettings(Settings):
     ready_timeout_s: PositiveSeconds = 60.0
     load_timeout_s: PositiveSeconds = 300.0
     heartbeat_timeout_s: PositiveSeconds = 30.0
-    first_part_timeout_s: PositiveSeconds = Field(
-        120.0, description="Longest silence from the start of a request to its first part."
-    )
     part_timeout_s: PositiveSeconds = Field(
-        30.0, description="Longest silence between two parts of a streamed answer."
+        30.0,
+        description="Longest silence in a request: no part, no sign of computing.",
     )
     stop_timeout_s: PositiveSeconds = Field(10.0, description="From SIGTERM to SIGKILL.")
     threads: int = Field(0, ge=0, description="Threads of CPU inference; 0 means all cores.")
