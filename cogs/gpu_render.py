@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from danzar.core.book import Lease
 from danzar.core.device import DeviceKind
 from danzar.core.device_memory import DeviceMemory
 from danzar.core.device_text import device_title, process_title, short_name
-from danzar.core.ledger import Lease
 from danzar.core.vision_device import CHAT, NO_GPU, Considered, VisionChoice
 from danzar.memory_text import format_known, format_pct, format_stale
 from danzar.units import format_gib
@@ -18,6 +18,20 @@ LONGEST_TEXT = 4000
 _LONGEST_ADVICE = 900
 _SHOWN_PROCESSES = 3
 _BAR_CELLS = 8
+
+_COMMANDS = (
+    ("status", "shows every GPU"),
+    ("vision", "the best one for vision"),
+    ("graph [MINUTES]", "the past as a picture"),
+    ("models", "every model: where it is and what it holds"),
+    ("plan MODEL", "where it would go now; touches nothing"),
+    ("why MODEL", "why it is where it is"),
+    ("history", "what was loaded, evicted and why"),
+    ("load MODEL", "and `unload`, `pin`, `unpin` (operators)"),
+    ("reserve cuda:0 6GB games", "keeps memory free; `reserve list`, `reserve clear` (operators)"),
+    ("monitor", "switches alerts on or off (operators)"),
+    ("log", "writes the figures to the log"),
+)
 
 _RESERVED_IS_NORMAL = (
     "📌 This is normal: the main LLM comes first on its own card, "
@@ -45,6 +59,11 @@ def render_status(
     lines = "\n".join(render_device_line(d) for d in gpus)
     room = LONGEST_TEXT - len(tail) - sum(len(s) + 2 for s in stale) - 2
     return "\n\n".join([*stale, _cut(lines, room), tail])
+
+
+def render_help(prefix: str) -> str:
+    """What the group can do, one line each."""
+    return "\n".join(f"`{prefix}gpu {usage}` {what}" for usage, what in _COMMANDS)
 
 
 def render_device(device: DeviceMemory) -> str:

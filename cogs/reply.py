@@ -14,7 +14,7 @@ from cogs.reply_buttons import AnswerButtons
 from cogs.reply_outlet import DISCORD_TROUBLE, Extras, Outlet, Target
 from cogs.reply_text import Draft, Failed, Stopped, render_draft
 from danzar.chat.question import Answered, ChatEvent
-from danzar.inference import OnPosition, Placed
+from danzar.inference import OnPosition, Placed, QueuePlace
 from danzar.workers.contract import TextDelta
 
 __all__ = ["Ask", "Extras", "ReplySettings", "StreamedReply", "Target"]
@@ -147,9 +147,9 @@ class StreamedReply:
     def _end(self, end: Answered | Stopped | Failed) -> None:
         self._draft = replace(self._draft, end=end)
 
-    def _on_position(self, position: int) -> None:
+    def _on_position(self, place: QueuePlace) -> None:
         starts_waiting = self._draft.position is None
-        self._draft = replace(self._draft, position=position)
+        self._draft = replace(self._draft, position=place.position, expected_s=place.expected_s)
         if not starts_waiting or self._shown:
             self._touch_if_waiting()
         else:

@@ -28,11 +28,13 @@ class Draft:
 
     Attributes:
         position: Place in the queue while it waits; ``None`` when it doesn't.
+        expected_s: When its turn is expected to come, seconds; ``None`` unknown.
         end: How it ended; ``None`` while it grows.
     """
 
     text: str = ""
     position: int | None = None
+    expected_s: float | None = None
     end: Answered | Stopped | Failed | None = None
 
 
@@ -60,7 +62,7 @@ def _tail(draft: Draft) -> str:
         case None if draft.text.strip():
             return CURSOR
         case None if draft.position is not None:
-            return f"⏳ Position {draft.position} in the queue."
+            return f"⏳ Position {draft.position} in the queue{_expected(draft.expected_s)}."
         case None:
             return "⏳ Thinking…"
         case Stopped():
@@ -82,3 +84,7 @@ def render_footer(answered: Answered) -> str:
         facts.append("cut at the longest length allowed")
     lines = [" · ".join(facts), answered.placed.degraded, *answered.notes]
     return "\n".join(FOOTER_MARK + " ".join(line.split()) for line in lines if line)
+
+
+def _expected(expected_s: float | None) -> str:
+    return "" if expected_s is None else f", about {max(1, round(expected_s))} s"

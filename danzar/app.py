@@ -8,12 +8,19 @@ from discord.ext import commands
 
 from cogs.chat import ChatCog
 from cogs.gpu import GpuCog
+from cogs.gpu_desk import GpuDesk
+from cogs.gpu_graph import Graphs
 from cogs.incidents import AlertsPoster
+from cogs.settings import SettingsCog
 from cogs.vision import VisionCog
 from cogs.watch import WatchCog
 from danzar.bot import DanzarBot
+from danzar.config.places import data_folder
 from danzar.config.settings import Config
+from danzar.control import serve_control
 from danzar.discord_api import use_discord_api
+from danzar.graph import Levels
+from danzar.hangup import reload_on_hangup
 from danzar.http.status import serve_status
 from danzar.services import Services, open_services, preload
 from danzar.status_facts import status_facts
@@ -41,8 +48,12 @@ async def run_bot(config: Config, token: str) -> None:
         services.monitor.add_listener(AlertsPoster(bot, discord_settings).post)
         if config.bot.http.enabled:
             facts = partial(status_facts, services, bot)
-            address = await stack.enter_async_context(serve_status(facts, config.bot.http))
+            address = await stack.enter_async_context(
+                serve_status(facts, services.manager, config.bot.http)
+            )
             log.info("status at %s/v1/status", address)
+        await stack.enter_async_context(serve_control(services.live, data_folder(config)))
+        await stack.enter_async_context(reload_on_hangup(services.live))
         preload(services)
         async with bot:
             await bot.start(token)
@@ -56,5 +67,37 @@ def make_cogs(bot: DanzarBot, services: Services) -> tuple[commands.Cog, ...]:
         ChatCog(bot, services.chat, config, vision),
         vision,
         WatchCog(bot, services.watches, config),
-        GpuCog(bot, services.gpu_memory_manager, services.monitor, config),
+        GpuCog(
+            bot,
+            services.gpu_memory_manager,
+            services.monitor,
+            config,
+            _gpu_desk(services),
+            _graphs(services),
+        ),
+        SettingsCog(bot, services.live),
+    )
+
+
+def _gpu_desk(services: Services) -> GpuDesk:
+    return GpuDesk(
+        models=services.manager,
+        reservations=services.reservations,
+        snapshots=lambda: services.manager.scheduler.snapshots,
+        audit=services.store.audit,
+    )
+
+
+def _graphs(services: Services) -> Graphs:
+    def levels() -> Levels:
+        pressure = services.live.config.vram.pressure
+        return Levels(pressure.warning_pct, pressure.critical_pct)
+
+    return Graphs(
+        inference=services.manager,
+        media=services.config.models.use.media,
+        history=services.use_history,
+        devices=services.gpu_memory_manager.devices,
+        decisions=lambda: services.manager.decisions,
+        levels=levels,
     )

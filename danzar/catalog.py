@@ -6,80 +6,75 @@ from pathlib import Path
 
 from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
-from danzar.core.footprint import Footprint
 from danzar.core.model import ModelFacts
+from danzar.core.variant import Rung, Variant
 from danzar.errors import ModelError
-from danzar.estimate.gguf import estimate_gguf
-from danzar.estimate.torch_files import PictureLoad, estimate_torch
+from danzar.estimate.gguf import CUDA_CONTEXT_BYTES
+from danzar.estimate.torch_files import CUDA_CONTEXT_BYTES as TORCH_CONTEXT_BYTES
+from danzar.estimate.variants import gguf_variants, torch_variants
 from danzar.models.manifest import resolve, slots_of
-from danzar.units import MIB, gib_to_bytes
+from danzar.rules import CHAT, VISION, with_rules
+from danzar.units import MIB
 from danzar.workers.contract import ENGINES
 
 log = logging.getLogger(__name__)
 
 # A Python process with its libraries, in host RAM, by engine; resident sizes seen on Linux.
 _PROCESS_BYTES = {"llama": 150 * MIB, "torch": 600 * MIB, "onnx": 250 * MIB, "media": 200 * MIB}
+_CONTEXT_BYTES = {"llama": CUDA_CONTEXT_BYTES, "torch": TORCH_CONTEXT_BYTES}
 _UNKNOWN_BYTES = 512 * MIB
-_CPU_BACKENDS = frozenset({"ocr", "media"})
-_VISION_BATCH = 8
+# A crash in llama.cpp ends the process: each of its models has its own, so that it falls alone.
+_ALONE = frozenset({"llama"})
 
 
 async def model_facts(config: Config) -> tuple[ModelFacts, ...]:
     """The facts of every model in ``models.yaml``; a missing file counts with its listed size."""
     return tuple(
-        [await asyncio.to_thread(_facts, config, name, entry) for name, entry in _models(config)]
+        [
+            await asyncio.to_thread(_facts, config, name, entry)
+            for name, entry in config.models.models.items()
+        ]
     )
 
 
-def _models(config: Config) -> list[tuple[str, ModelEntry]]:
-    return list(config.models.models.items())
+def worker_of(name: str, backend: str) -> str:
+    """The name of the process that hosts a model: its engine's, or its own."""
+    engine = ENGINES[backend]
+    return f"{engine}:{name}" if engine in _ALONE else engine
 
 
 def _facts(config: Config, name: str, entry: ModelEntry) -> ModelFacts:
-    memory = config.vision.gpu_memory
-    is_chat = entry.role == "chat"
-    on_card, on_host = _footprints(config, name, entry)
     engine = ENGINES[entry.backend]
-    home = memory.main_llm_device if is_chat else memory.vision_device
-    return ModelFacts(
+    needed = ModelFacts(
         name=name,
-        engine=engine,
-        purpose="chat" if is_chat else "vision",
-        cuda_bytes=on_card.total_bytes - on_card.cuda_context_bytes,
-        context_bytes=on_card.cuda_context_bytes,
-        host_bytes=on_host.total_bytes + _PROCESS_BYTES.get(engine, _UNKNOWN_BYTES),
-        preferred=_preferred(entry.device or home, memory.main_llm_device),
-        min_free_bytes=0 if is_chat else gib_to_bytes(memory.cpu_fallback_threshold_gb),
-        allow_cpu=memory.fallback_to_cpu,
-        wants_cpu=entry.backend in _CPU_BACKENDS or "cpu" in (entry.device, home),
+        worker=worker_of(name, entry.backend),
+        purpose=CHAT if entry.role == CHAT else VISION,
+        variants=_variants(config, name, entry),
+        context_bytes=0 if entry.memory is not None else _CONTEXT_BYTES.get(engine, 0),
+        process_bytes=_PROCESS_BYTES.get(engine, _UNKNOWN_BYTES),
         slots=slots_of(config, entry),
     )
+    return with_rules(needed, config)
 
 
-def _preferred(home: str, llm_device: str) -> tuple[str, ...]:
-    """The seed's order: the model's own device, then the chat model's, then any other."""
-    return tuple(dict.fromkeys((home, llm_device)))
-
-
-def _footprints(config: Config, name: str, entry: ModelEntry) -> tuple[Footprint, Footprint]:
-    """What the model takes on a card and in host RAM."""
+def _variants(config: Config, name: str, entry: ModelEntry) -> tuple[Variant, ...]:
+    """How the model can be loaded, best first."""
     if entry.memory is not None:
-        return Footprint(entry.memory), Footprint(entry.memory)
+        return (_fixed(entry.memory),)
     try:
-        path = resolve(name, config)
-        return _from_file(path, entry, on_card=True), _from_file(path, entry, on_card=False)
+        return _from_file(resolve(name, config), entry)
     except ModelError as exc:
         log.debug("%s; its size is taken from models.yaml", exc)
-        listed = Footprint(entry.size or _UNKNOWN_BYTES)
-        return listed, listed
+        return (_fixed(entry.size or _UNKNOWN_BYTES),)
 
 
-def _from_file(path: Path | None, entry: ModelEntry, *, on_card: bool) -> Footprint:
-    if path is None:
-        return Footprint(0)
-    if entry.backend == "llama":
-        context, batch = entry.settings.get("n_ctx", 2048), entry.settings.get("n_batch", 512)
-        return estimate_gguf(path, int(context), int(batch), gpu_layers=-1 if on_card else 0)
-    side_px = int(entry.settings.get("imgsz", 640))
-    load = PictureLoad(batch=_VISION_BATCH, side_px=side_px)
-    return estimate_torch(path, load, on_card=on_card)
+def _fixed(size_bytes: int) -> Variant:
+    return Variant(Rung.FULL, size_bytes, size_bytes)
+
+
+def _from_file(path: Path | None, entry: ModelEntry) -> tuple[Variant, ...]:
+    if path is not None and entry.backend == "llama":
+        return gguf_variants(path, entry.settings)
+    if entry.backend in ("yolo", "clip"):
+        return torch_variants(path, entry.settings, entry.backend)
+    return (_fixed(0),)

@@ -6,11 +6,12 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from danzar.commands import terminal
+from danzar.commands.gpu_cli import add_commands
 from danzar.errors import DanzarError
 
 DEBUG_VARIABLE = "DANZAR_DEBUG"
@@ -29,6 +30,7 @@ gpu_app = typer.Typer(help="The graphics cards.", no_args_is_help=True)
 models_app = typer.Typer(help="The models and their files.", no_args_is_help=True)
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(gpu_app, name="gpu")
+add_commands(gpu_app)
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 
@@ -37,6 +39,7 @@ ConfigOption = Annotated[
     typer.Option("--config", metavar="DIR", help="Folder of the four YAML files."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON (docs/json.md).")]
+KvType = Literal["f32", "f16", "q8_0", "q4_0"]
 
 
 def main() -> int:
@@ -139,6 +142,28 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     failed = [finding for finding in findings if finding.level == FAIL]
     if failed:
         raise DanzarError(f"{len(failed)} of {len(findings)} checks failed: {failed[0].name}")
+
+
+@app.command()
+def estimate(  # noqa: PLR0913 - one for each option
+    target: Annotated[str, typer.Argument(metavar="MODEL|FILE", help="In models.yaml, or a file.")],
+    ctx: Annotated[int | None, typer.Option(min=1, help="Tokens of context.")] = None,
+    layers: Annotated[int | None, typer.Option(min=0, help="On the card; 0: the CPU.")] = None,
+    kv_type: Annotated[KvType | None, typer.Option(help="Precision of the KV cache.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Computed at once.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """What a model will need, by parts, before it is loaded."""
+    from danzar.commands import estimate as command
+    from danzar.config.load import load_config
+
+    asked = command.Asked(ctx, layers, kv_type, batch)
+    answer = command.estimate(load_config(config), target, asked)
+    if as_json:
+        terminal.write_json(command.answer_json(answer))
+    else:
+        command.print_answer(answer, terminal.console())
 
 
 @gpu_app.command("status")

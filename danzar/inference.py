@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from danzar.core.variant import Setting
 from danzar.workers.contract import Part, Request, Result
 
 
@@ -16,12 +17,14 @@ class Placed:
         device: ``cuda:N`` or ``cpu``.
         simulated: The card is simulated and the work is done by the CPU.
         degraded: One sentence with the number that forced a worse place, or ``None``.
+        settings: What differs from the model's own settings, as it is loaded.
     """
 
     model: str
     device: str
     simulated: bool
     degraded: str | None = None
+    settings: tuple[tuple[str, Setting], ...] = ()
 
     @property
     def device_text(self) -> str:
@@ -45,19 +48,36 @@ class Outcome:
 
 
 Progress = Placed | Part | Outcome
-OnPosition = Callable[[int], None]
+MakeRequest = Callable[[Placed], Request]
+"""A request that depends on where and how its model is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """Where a request stands.
+
+    Attributes:
+        position: 1 is next.
+        expected_s: When it is expected to start, seconds from now; ``None`` unknown.
+    """
+
+    position: int
+    expected_s: float | None = None
+
+
+OnPosition = Callable[[QueuePlace], None]
 
 
 class Inference(Protocol):
     """Ask a model by name. The manager loads it where it fits, or refuses with the numbers."""
 
     def stream(
-        self, model: str, request: Request, *, on_position: OnPosition | None = None
+        self, model: str, request: Request | MakeRequest, *, on_position: OnPosition | None = None
     ) -> AsyncGenerator[Progress]:
         """Yield ``Placed``, then parts as they come, then one ``Outcome``.
 
         Closing the generator (``aclose``) cancels the request and stops the computing.
-        ``on_position`` is called with the place in the queue (1 is next) whenever it changes.
+        ``on_position`` is called with the place in the queue whenever it changes.
 
         Raises:
             danzar.errors.DanzarError: With a message for the person who asked.

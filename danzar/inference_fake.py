@@ -10,11 +10,11 @@ inference.on("chat", Generate, [TextDelta(text="Hal"), WorkerDied("the worker di
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from danzar.errors import ModelMissing
-from danzar.inference import OnPosition, Outcome, Placed, Progress
+from danzar.inference import MakeRequest, OnPosition, Outcome, Placed, Progress, QueuePlace
 from danzar.workers.contract import Generated, Part, Request, Result, TextDelta
 
 
@@ -79,13 +79,18 @@ class ScriptedInference:
         return [request for _, request in self.asked if isinstance(request, kind)]
 
     async def stream(
-        self, model: str, request: Request, *, on_position: OnPosition | None = None
+        self,
+        model: str,
+        request: Request | MakeRequest,
+        *,
+        on_position: OnPosition | None = None,
     ) -> AsyncGenerator[Progress]:
         """Play the next script of this model for this kind of request.
 
         Raises:
             ModelMissing: There is no script for it.
         """
+        request = request(self._place(model)) if callable(request) else request
         self.asked.append((model, request))
         finished = False
         try:
@@ -119,7 +124,7 @@ class ScriptedInference:
             match step:
                 case Position(position):
                     if on_position is not None:
-                        on_position(position)
+                        on_position(QueuePlace(position))
                 case Hold(event):
                     await event.wait()
                 case Pause(seconds):
@@ -137,7 +142,7 @@ class ScriptedInference:
 
     def _place(self, model: str) -> Placed:
         place = self.placed
-        return Placed(place.model or model, place.device, place.simulated, place.degraded)
+        return replace(place, model=place.model or model)
 
     def _progress(self, step: Part | Result, placed: Placed) -> Progress:
         if isinstance(step, Part):

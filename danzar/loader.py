@@ -1,35 +1,44 @@
-"""Carries out loads and unloads, and reports to the scheduler what came of them."""
+"""Carries out loads and unloads, verifies each step with the driver, and reports what came of it.
+
+load     a fresh reading: is what was booked free?   no: TOO_FULL, and nothing was touched
+         the leases go to the journal, the worker loads, the driver measures what that took
+unload   the worker closes the model or ends; the driver must show 90 % of the bytes back
+         (``danzar.pool``); what stays is reported as lost, and the book keeps it from everyone
+"""
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 
+from danzar.core.book import LeaseState
 from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.events import (
+    DeviceBytes,
     Event,
     LoadFailed,
+    LoadFailure,
     LoadFinished,
+    Snapshots,
     StartLoad,
     StartUnload,
     UnloadFinished,
 )
-from danzar.errors import DanzarError, OutOfMemory
+from danzar.decision import Decision, DecisionKind, make_decision, unload_kind
+from danzar.driver_view import held_by, is_on_cpu, shortage
+from danzar.errors import DanzarError, OutOfMemory, TelemetryUnavailable
+from danzar.journal import LeaseRow
 from danzar.pool import WorkerPool
 from danzar.telemetry.sampler import Sampler
+from danzar.units import format_size
 
 log = logging.getLogger(__name__)
 
 _KEPT_DECISIONS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One committed step of a plan, with its reason; ``at_s`` is seconds since 1970."""
-
-    at_s: float
-    text: str
+class _TooFullError(Exception):
+    """The driver shows less free than was booked."""
 
 
 class Loader:
@@ -44,46 +53,145 @@ class Loader:
         self._pool = pool
         self._sampler = sampler
         self._post = post
+        self._in_flight: dict[int, StartLoad] = {}
+        self._resident: dict[str, StartLoad] = {}
         self.decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
 
     async def load(self, effect: StartLoad, device: DeviceSnapshot) -> None:
         """Load a model and report ``LoadFinished`` or ``LoadFailed``."""
-        self._decide(f"load {effect.model} on {device.label}: {effect.reason}")
+        self._decide(DecisionKind.LOAD, effect.model, effect.placed.reason, device.label)
+        self._in_flight[effect.load_id] = effect
+        started_s = time.monotonic()
         try:
-            measured = await self._pool.load(effect.model, device, effect.size_bytes, self._held)
+            measured = await self._load(effect, device)
+        except _TooFullError as exc:
+            await self._failed(effect, str(exc), LoadFailure.TOO_FULL)
+        except OutOfMemory as exc:
+            await self._failed(effect, str(exc), LoadFailure.OUT_OF_MEMORY)
         except DanzarError as exc:
-            await self._failed(effect, str(exc), out_of_memory=isinstance(exc, OutOfMemory))
+            await self._failed(effect, str(exc), LoadFailure.ERROR)
         except Exception as exc:
             log.exception("loading %s failed", effect.model)
-            await self._failed(effect, f"an unexpected {type(exc).__name__}", out_of_memory=False)
+            await self._failed(effect, f"an unexpected {type(exc).__name__}", LoadFailure.ERROR)
         else:
-            snapshots = (await self._sampler.refresh()).snapshots
-            self._post(LoadFinished(effect.model, effect.lease_id, measured, snapshots))
+            await self._finished(effect, device, measured, time.monotonic() - started_s)
+        finally:
+            del self._in_flight[effect.load_id]
 
     async def unload(self, effect: StartUnload) -> None:
-        """Unload a model and report ``UnloadFinished``."""
-        self._decide(f"unload {effect.model}: {effect.reason}")
+        """Unload a model and report ``UnloadFinished``, with what did not come back."""
+        where = _label(self._sampler.reading.snapshots, effect.device_uuid)
+        self._decide(unload_kind(effect.reason), effect.model, effect.reason, where)
+        loaded = self._resident.pop(effect.model, None)
+        if loaded is not None:
+            await self._note(loaded, LeaseState.RELEASING)
+        lost: DeviceBytes = ()
         try:
-            await self._pool.unload(effect.model)
+            lost = await self._pool.unload(effect.model, self._measure)
         except DanzarError as exc:
             # The worker is gone, and with it everything that it held.
             log.warning("unload of %s: %s", effect.model, exc)
+        self._pool.journal.strike_load(effect.load_id)
         snapshots = (await self._sampler.refresh()).snapshots
-        self._post(UnloadFinished(effect.model, effect.lease_id, snapshots))
+        if loaded is not None and lost:
+            await self._lost(loaded, lost, snapshots)
+        self._post(UnloadFinished(effect.model, effect.load_id, snapshots, lost))
 
-    async def _failed(self, effect: StartLoad, reason: str, *, out_of_memory: bool) -> None:
-        self._decide(f"load of {effect.model} failed: {reason}")
-        snapshots = (await self._sampler.refresh()).snapshots
-        self._post(LoadFailed(effect.model, effect.lease_id, reason, out_of_memory, snapshots))
+    # --- one load ----------------------------------------------------------------------------
 
-    async def _held(self, device_uuid: str, pid: int) -> int | None:
-        """What a process holds on a device as the driver says; ``None`` where it would not say."""
+    async def _load(self, effect: StartLoad, device: DeviceSnapshot) -> DeviceBytes:
+        await self._check_room(effect)
+        await self._note(effect, LeaseState.CLAIMED)
+        return await self._pool.load(effect.model, device, effect.placed, self._measure)
+
+    async def _check_room(self, effect: StartLoad) -> None:
+        """See that what was booked is still free.
+
+        Raises:
+            _TooFullError: It is not.
+            TelemetryUnavailable: The driver does not say what is free on a GPU.
+        """
         reading = await self._sampler.refresh()
-        device = find_device(reading.snapshots, device_uuid)
-        if device is None:
-            return None
-        return next((p.used_bytes for p in device.processes if p.pid == pid), None)
+        if reading.error is not None and not is_on_cpu(effect.placed.shares):
+            raise TelemetryUnavailable(f"nothing is loaded unseen: {reading.error}")
+        coming: Counter[str] = Counter()
+        for earlier in self._in_flight.values():
+            if earlier.load_id < effect.load_id:
+                coming.update(self._still_to_come(earlier, reading.snapshots))
+        short = shortage(reading.snapshots, effect.placed.shares, coming)
+        if short is not None:
+            raise _TooFullError(short)
 
-    def _decide(self, text: str) -> None:
-        log.info("%s", text)
-        self.decisions.append(Decision(time.time(), text))
+    def _still_to_come(self, load: StartLoad, snapshots: Snapshots) -> dict[str, int]:
+        begun = self._pool.still_to_come(load.model, lambda pid: held_by(snapshots, pid))
+        booked = {share.device_uuid: share.size_bytes for share in load.placed.shares}
+        return booked if begun is None else begun
+
+    async def _finished(
+        self, effect: StartLoad, device: DeviceSnapshot, measured: DeviceBytes, seconds: float
+    ) -> None:
+        await self._note(effect, LeaseState.RESIDENT, dict(measured))
+        snapshots = (await self._sampler.refresh()).snapshots
+        try:
+            self._pool.process(effect.model)
+        except DanzarError as exc:  # it died meanwhile, which was told of a model still loading
+            await self._failed(effect, str(exc), LoadFailure.ERROR)
+            return
+        self._resident[effect.model] = effect
+        # A simulated card shows what was booked: nothing was measured.
+        known = () if device.simulated else measured
+        self._post(LoadFinished(effect.model, effect.load_id, known, snapshots, seconds))
+
+    async def _failed(self, effect: StartLoad, reason: str, cause: LoadFailure) -> None:
+        where = _label(self._sampler.reading.snapshots, effect.device_uuid)
+        self._decide(DecisionKind.FAILED, effect.model, reason, where)
+        self._pool.journal.strike_load(effect.load_id)
+        snapshots = (await self._sampler.refresh()).snapshots
+        self._post(LoadFailed(effect.model, effect.load_id, reason, cause, snapshots))
+
+    async def _lost(self, loaded: StartLoad, lost: DeviceBytes, snapshots: Snapshots) -> None:
+        await self._note(loaded, LeaseState.QUARANTINED, dict(lost))
+        for uuid, size_bytes in lost:
+            where = _label(snapshots, uuid)
+            reason = f"{format_size(size_bytes)} did not come back, and nobody gets them until then"
+            self._decide(DecisionKind.UNLOAD, loaded.model, reason, where)
+            log.error("unload of %s: %s", loaded.model, reason)
+
+    # --- what is measured and written down -----------------------------------------------------
+
+    async def _measure(self, pid: int) -> dict[str, int] | None:
+        """What a process holds by device as the driver says now; ``None`` when it is silent."""
+        reading = await self._sampler.refresh()
+        return None if reading.error is not None else held_by(reading.snapshots, pid)
+
+    async def _note(
+        self, load: StartLoad, state: LeaseState, sizes: Mapping[str, int] | None = None
+    ) -> None:
+        """Write a load's leases to the journal; ``sizes`` replaces what was booked."""
+        known = sizes or {}
+        rows = [
+            LeaseRow(
+                load_id=load.load_id,
+                device_uuid=share.device_uuid,
+                model=load.model,
+                worker=self._pool.worker_name(load.model),
+                host_uuid=load.device_uuid,
+                size_bytes=known.get(share.device_uuid, share.size_bytes),
+                state=state,
+            )
+            for share in load.placed.shares
+            if state is not LeaseState.QUARANTINED or share.device_uuid in known
+        ]
+        await self._pool.journal.note_leases(rows)
+
+    def _decide(
+        self, kind: DecisionKind, model: str, reason: str, device: str | None = None
+    ) -> None:
+        decision = make_decision(time.time(), kind, model, reason, device)
+        log.info("%s", decision.text)
+        self.decisions.append(decision)
+
+
+def _label(snapshots: Snapshots, uuid: str) -> str:
+    device = find_device(snapshots, uuid)
+    return device.label if device is not None else uuid

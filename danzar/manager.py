@@ -8,20 +8,26 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import replace
 
+from danzar.core.book import Limit, Margins, Reservation
 from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.events import (
+    Decided,
     Effect,
     Event,
+    FactsChanged,
     JobEnded,
     JobSubmitted,
+    LoadFinished,
+    LoadRequested,
+    PinChanged,
     PreloadRequested,
     QueueMoved,
-    Refusal,
     RefuseJob,
+    ReservationsChanged,
     SnapshotsTaken,
     StartJob,
     StartLoad,
@@ -30,44 +36,44 @@ from danzar.core.events import (
     UnloadRequested,
     WorkerLost,
 )
-from danzar.core.model import Job
+from danzar.core.instance import Instance, InstanceState
+from danzar.core.model import Job, ModelFacts
+from danzar.core.placement import plan_placement
+from danzar.core.plan import Impossible, PlacedOn, Plan, PlanInputs
 from danzar.core.scheduler import Scheduler
+from danzar.core.state import SchedulerRules
+from danzar.decision import Decision
 from danzar.errors import (
     CannotPlace,
     DanzarError,
     ModelMissing,
-    QueueFull,
+    OutOfMemory,
     WorkerDied,
     WorkerHung,
     WorkerStartFailed,
 )
-from danzar.inference import OnPosition, Outcome, Placed, Progress
-from danzar.loader import Decision, Loader
+from danzar.inference import MakeRequest, OnPosition, Outcome, Placed, Progress
+from danzar.loader import Loader
+from danzar.model_view import ModelView, model_views
 from danzar.pool import WorkerPool
 from danzar.telemetry.sampler import Sampler
+from danzar.tickets import Tickets
 from danzar.workers.contract import Part, Request
 from danzar.workers.outcomes import Finished
 
 log = logging.getLogger(__name__)
 
-_REFUSALS: dict[Refusal, type[DanzarError]] = {
-    Refusal.QUEUE_FULL: QueueFull,
-    Refusal.CANNOT_PLACE: CannotPlace,
-    Refusal.LOAD_FAILED: WorkerStartFailed,
-    Refusal.UNKNOWN_MODEL: ModelMissing,
-}
-
-
-@dataclass(slots=True)
-class _Ticket:
-    """Whoever waits for a job to start."""
-
-    started: asyncio.Future[StartJob]
-    on_position: OnPosition | None
+OnLoaded = Callable[[ModelFacts, LoadFinished, PlacedOn], None]
+_LEAVING = (InstanceState.READY, InstanceState.DRAINING, InstanceState.UNLOADING)
 
 
 class ModelManager:
-    """Answers requests for models by name; see ``danzar.inference.Inference``."""
+    """Answers requests for models by name; see ``danzar.inference.Inference``.
+
+    Attributes:
+        on_decided: Called with every new decision of the planner, on the event loop.
+        on_loaded: Called with every load that is done: the model, the event, its placement.
+    """
 
     def __init__(
         self,
@@ -91,8 +97,11 @@ class ModelManager:
         self._part_timeout_s = part_timeout_s
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._loader = Loader(pool, sampler, self._inbox.put_nowait)
-        self._tickets: dict[int, _Ticket] = {}
+        self._tickets = Tickets()
         self._job_ids = itertools.count(1)
+        self._next_change = _future()
+        self.on_decided: Callable[[Decided], None] = _ignore_decided
+        self.on_loaded: OnLoaded = _ignore_loaded
         pool.on_lost = self._worker_lost
 
     @property
@@ -116,18 +125,116 @@ class ModelManager:
                 tasks.create_task(self._follow_sampler())
                 while True:
                     event = await self._inbox.get()
-                    for effect in self._scheduler.handle(event, time.monotonic()):
+                    for effect in self._scheduler.handle(event, self.now_s()):
                         self._carry_out(effect, tasks)
+                    if isinstance(event, LoadFinished):
+                        self._tell_loaded(event)
+                    changed, self._next_change = self._next_change, _future()
+                    changed.set_result(None)
         finally:
             await self._pool.close()
+
+    # --- what the owner may ask -------------------------------------------------------------
+
+    def now_s(self) -> float:
+        """The scheduler's clock, monotonic seconds."""
+        return time.monotonic()
+
+    def models(self) -> tuple[ModelView, ...]:
+        """Every model as it is now."""
+        return model_views(self._scheduler.state, self.now_s())
+
+    def plan(self, model: str) -> tuple[PlanInputs, Plan]:
+        """Where a model would go now, and what that is made from; touches nothing.
+
+        Raises:
+            danzar.errors.ModelMissing: No model has that name.
+        """
+        inputs = self._scheduler.state.plan_without(self._instance(model), self.now_s())
+        return inputs, plan_placement(inputs)
+
+    def why(self, model: str) -> tuple[PlanInputs, Plan] | None:
+        """The last decision about a model; ``None`` where there was none yet.
+
+        Raises:
+            danzar.errors.ModelMissing: No model has that name.
+        """
+        return self._instance(model).last_plan
 
     def preload(self, model: str) -> None:
         """Load a model before it is asked for, if it fits without evicting anything."""
         self._inbox.put_nowait(PreloadRequested(model))
 
-    def unload(self, model: str) -> None:
-        """Unload a model once it is idle."""
+    async def load(self, model: str) -> None:
+        """Load a model; idle ones leave for it, and busy ones are waited for.
+
+        Raises:
+            danzar.errors.ModelMissing: No model has that name.
+            danzar.errors.CannotPlace: There is no room, with the numbers.
+            danzar.errors.WorkerStartFailed: It could not be loaded, with the cause.
+        """
+        instance = self._instance(model)
+        asked = self._changed()
+        self._inbox.put_nowait(LoadRequested(model))
+        while True:
+            await asked
+            asked = self._changed()
+            if instance.state is InstanceState.READY:
+                return
+            if instance.wanted_s is None and instance.state is not InstanceState.LOADING:
+                raise _not_loaded(instance)
+
+    async def unload(self, model: str) -> None:
+        """Unload a model once it is idle; returns when its memory is back.
+
+        Raises:
+            danzar.errors.ModelMissing: No model has that name.
+        """
+        instance = self._instance(model)
+        asked = self._changed()
         self._inbox.put_nowait(UnloadRequested(model))
+        while True:
+            await asked
+            asked = self._changed()
+            if instance.state not in _LEAVING:
+                return
+
+    def pin(self, model: str, pinned: bool) -> None:
+        """Keep a model loaded whatever happens, or let it go again.
+
+        Raises:
+            danzar.errors.ModelMissing: No model has that name.
+        """
+        self._instance(model)
+        self._inbox.put_nowait(PinChanged(model, pinned))
+
+    def reserve(self, reservations: tuple[Reservation, ...]) -> None:
+        """Replace all reservations."""
+        self._inbox.put_nowait(ReservationsChanged(reservations))
+
+    def change_facts(self, facts: tuple[ModelFacts, ...]) -> None:
+        """Know more of some models: a load was measured, or the owner's settings changed."""
+        self._inbox.put_nowait(FactsChanged(facts))
+
+    def change_ledger(
+        self, budgets_bytes: Mapping[str, int], margins: Margins, limits: Iterable[Limit]
+    ) -> None:
+        """Keep the book by new rules from now on; leases stay as they are."""
+        self._scheduler.ledger.set_rules(budgets_bytes, margins, limits)
+
+    def change_rules(self, rules: SchedulerRules) -> None:
+        """Go by new rules from now on."""
+        self._scheduler.set_rules(rules)
+
+    def _instance(self, model: str) -> Instance:
+        known = self._scheduler.instances
+        if model not in known:
+            raise ModelMissing(f"no model is called {model!r}; known: {', '.join(sorted(known))}")
+        return known[model]
+
+    def _changed(self) -> asyncio.Future[None]:
+        """Done when the next event has been handled."""
+        return self._next_change
 
     async def call(self, model: str, request: Request) -> Outcome:
         """The result of a request whose parts do not matter."""
@@ -138,16 +245,16 @@ class ModelManager:
         raise AssertionError(f"{model} ended without a result")
 
     async def stream(
-        self, model: str, request: Request, *, on_position: OnPosition | None = None
+        self, model: str, request: Request | MakeRequest, *, on_position: OnPosition | None = None
     ) -> AsyncGenerator[Progress]:
-        """See ``Inference.stream``; asked once more if the worker is lost before the first part."""
+        """See ``Inference.stream``; asked once more if worker or memory is lost before a part."""
         answered = False
         try:
             async with aclosing(self._attempt(model, request, on_position)) as attempt:
                 async for step in attempt:
                     answered = answered or not isinstance(step, Placed)
                     yield step
-        except (WorkerDied, WorkerHung) as exc:
+        except (WorkerDied, WorkerHung, OutOfMemory) as exc:
             if answered:
                 raise
             log.warning("request to %s is asked again: %s", model, exc)
@@ -163,36 +270,37 @@ class ModelManager:
     async def _attempt(
         self,
         model: str,
-        request: Request,
+        request: Request | MakeRequest,
         on_position: OnPosition | None,
         *,
         retried: bool = False,
     ) -> AsyncGenerator[Progress]:
         asked_s = time.monotonic()
-        job = Job(next(self._job_ids), model, asked_s, retried)
-        succeeded = False
+        ended = JobEnded(next(self._job_ids), model, succeeded=False)
+        job = Job(ended.job_id, model, asked_s, retried)
         try:
-            start = await self._wait_for_start(job, on_position)
+            started = self._tickets.draw(job.job_id, on_position)
+            self._inbox.put_nowait(JobSubmitted(job))
+            start = await started
+            ended = replace(ended, model=start.job.model)
             waited_s = time.monotonic() - asked_s
-            placed = self._placed(model, start)
+            placed = self._placed(start)
             yield placed
-            async with aclosing(self._run(model, request)) as parts:
+            made = request(placed) if callable(request) else request
+            async with aclosing(self._run(placed.model, made)) as parts:
                 async for part in parts:
                     if isinstance(part, Finished):
-                        succeeded = True
-                        self._pool.note_work(model, part.seconds)
+                        ended = replace(ended, succeeded=True, seconds=part.seconds)
+                        self._pool.note_work(placed.model, part.seconds)
                         yield Outcome(part.result, placed, part.seconds, waited_s)
                     else:
                         yield part
+        except OutOfMemory:
+            ended = replace(ended, out_of_memory=True)
+            raise
         finally:
-            self._tickets.pop(job.job_id, None)
-            self._inbox.put_nowait(JobEnded(job.job_id, model, succeeded))
-
-    async def _wait_for_start(self, job: Job, on_position: OnPosition | None) -> StartJob:
-        ticket = _Ticket(asyncio.get_running_loop().create_future(), on_position)
-        self._tickets[job.job_id] = ticket
-        self._inbox.put_nowait(JobSubmitted(job))
-        return await ticket.started
+            self._tickets.discard(job.job_id)
+            self._inbox.put_nowait(ended)
 
     async def _run(self, model: str, request: Request) -> AsyncGenerator[Part | Finished]:
         process = self._pool.process(model)
@@ -206,9 +314,10 @@ class ModelManager:
             self._pool.forget(process, str(exc))
             raise
 
-    def _placed(self, model: str, start: StartJob) -> Placed:
+    def _placed(self, start: StartJob) -> Placed:
         device = self._device(start.device_uuid)
-        return Placed(model, device.label, device.simulated, start.degraded)
+        label, simulated = device.label, device.simulated
+        return Placed(start.job.model, label, simulated, start.degraded, start.settings)
 
     def _device(self, uuid: str) -> DeviceSnapshot:
         found = find_device(self._scheduler.snapshots, uuid)
@@ -224,33 +333,48 @@ class ModelManager:
                 tasks.create_task(self._loader.load(effect, self._device(effect.device_uuid)))
             case StartUnload():
                 tasks.create_task(self._loader.unload(effect))
-            case StartJob(job):
-                self._start(job, effect)
-            case RefuseJob(job_id, kind, reason):
-                self._refuse(job_id, _REFUSALS[kind](reason))
-            case QueueMoved(job_id, position):
-                ticket = self._tickets.get(job_id)
-                if ticket is not None and ticket.on_position is not None:
-                    ticket.on_position(position)
-
-    def _start(self, job: Job, effect: StartJob) -> None:
-        ticket = self._tickets.get(job.job_id)
-        # A ticket that is gone or cancelled has posted JobEnded, which frees the slot.
-        if ticket is not None and not ticket.started.done():
-            ticket.started.set_result(effect)
-
-    def _refuse(self, job_id: int, error: DanzarError) -> None:
-        ticket = self._tickets.get(job_id)
-        if ticket is not None and not ticket.started.done():
-            ticket.started.set_exception(error)
+            case StartJob():
+                self._tickets.start(effect)
+            case RefuseJob():
+                self._tickets.refuse(effect)
+            case QueueMoved():
+                self._tickets.move(effect)
+            case Decided():
+                self.on_decided(effect)
 
     # --- what happens by itself ------------------------------------------------------------
 
-    def _worker_lost(self, engine: str, device_uuid: str, reason: str) -> None:
-        self._inbox.put_nowait(WorkerLost(engine, device_uuid, reason))
+    def _tell_loaded(self, event: LoadFinished) -> None:
+        instance = self._scheduler.instances[event.model]
+        if instance.load_id == event.load_id and instance.placed is not None:
+            self.on_loaded(instance.facts, event, instance.placed)
+
+    def _worker_lost(
+        self, worker: str, device_uuid: str, reason: str, *, out_of_memory: bool = False
+    ) -> None:
+        self._inbox.put_nowait(WorkerLost(worker, device_uuid, reason, out_of_memory))
 
     async def _follow_sampler(self) -> None:
         async with aclosing(self._sampler.readings()) as readings:
             async for reading in readings:
-                self._inbox.put_nowait(SnapshotsTaken(reading.snapshots))
+                self._inbox.put_nowait(SnapshotsTaken(reading.snapshots, self._pool.pids()))
                 self._inbox.put_nowait(Tick())
+
+
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _not_loaded(instance: Instance) -> DanzarError:
+    """Why a model that was asked for is not there."""
+    if instance.last_plan is not None and isinstance(instance.last_plan[1], Impossible):
+        return CannotPlace(instance.last_plan[1].reason)
+    return WorkerStartFailed(f"{instance.name} was not loaded: {instance.last_error or 'unloaded'}")
+
+
+def _ignore_decided(decided: Decided) -> None:
+    """Until someone records decisions, they are in the log alone."""
+
+
+def _ignore_loaded(facts: ModelFacts, event: LoadFinished, placed: PlacedOn) -> None:
+    """Until someone learns from it, a load is just done."""

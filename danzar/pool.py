@@ -1,42 +1,55 @@
-"""The running workers, one per engine and device, and what they hold on simulated cards."""
+"""The running workers, one per (worker name, device), and what each model in them holds.
+
+``ModelFacts.worker`` is the worker's name: ``torch`` is shared by all torch models of a device (one
+CUDA context), ``llama:NAME`` belongs to one model, so that a native crash takes no other down.
+
+Every process is written to the journal before it can hold anything.
+"""
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from danzar.core.device import CPU_UUID, DeviceSnapshot
+from danzar.core.plan import PlacedOn
+from danzar.core.variant import Setting
+from danzar.driver_view import DeviceBytes, taken
 from danzar.errors import WorkerDied
+from danzar.journal import Journal
+from danzar.mirror import CardMirror
+from danzar.pool_worker import HeldModel, Measure, PoolWorker, WorkerKey
 from danzar.telemetry.simulated import SimulatedCards
 from danzar.units import GIB
 from danzar.workers.contract import ENGINES, LoadSpec
-from danzar.workers.outcomes import WorkerExit, WorkerLimits
+from danzar.workers.outcomes import WorkerExit, WorkerLimits, ran_out
 from danzar.workers.process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
 _MEDIA_ADDRESS_SPACE_BYTES = 4 * GIB
 
-MakeSpec = Callable[[str, DeviceSnapshot], Awaitable[LoadSpec]]
-OnLost = Callable[[str, str, str], None]
-Measure = Callable[[str, int], Awaitable[int | None]]
+Settings = tuple[tuple[str, Setting], ...]
+MakeSpec = Callable[[str, DeviceSnapshot, Settings], Awaitable[LoadSpec]]
+
+
+class OnLost(Protocol):
+    """Hears once of each worker that ended unasked."""
+
+    def __call__(
+        self, worker: str, device_uuid: str, reason: str, *, out_of_memory: bool = False
+    ) -> None:
+        """``out_of_memory``: native code ended it because its device ran out."""
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerKey:
-    """Which worker: models of one engine on one device share it."""
+class Hosted:
+    """Which backend runs a model, and the name of the worker that hosts it."""
 
-    engine: str
-    device_uuid: str
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A process and the bytes of its models: as leased, then as measured where that is known."""
-
-    process: WorkerProcess
-    held_bytes: dict[str, int] = field(default_factory=dict)
+    backend: str
+    worker: str
 
 
 class WorkerPool:
@@ -46,35 +59,40 @@ class WorkerPool:
     simulation, so that the planner sees what a real card would show.
 
     Attributes:
-        on_lost: Called once with engine, device and cause when a worker ends unasked.
+        journal: Where processes are written down; the loader adds their leases.
+        on_lost: Called once for each worker that ends unasked.
     """
 
     def __init__(
         self,
-        backends: dict[str, str],
+        hosted: Mapping[str, Hosted],
         make_spec: MakeSpec,
         *,
         limits: WorkerLimits,
         load_timeout_s: float,
         cards: SimulatedCards | None,
+        journal: Journal,
     ) -> None:
         """Make an empty pool.
 
         Args:
-            backends: Each model's backend.
+            hosted: Each model's backend and worker; read at each load.
             make_spec: What to load for a model on a device.
             limits: The workers' patience.
             load_timeout_s: Longest load of one model.
             cards: The simulated cards, where telemetry is simulated.
+            journal: Open as long as the pool is.
         """
-        self._backends = backends
+        self.journal = journal
+        self.on_lost: OnLost = _ignore
+        self._hosted = hosted
         self._make_spec = make_spec
         self._limits = limits
         self._load_timeout_s = load_timeout_s
-        self._cards = cards
-        self.on_lost: OnLost = _ignore
-        self._workers: dict[WorkerKey, _Worker] = {}
+        self._mirror = CardMirror(cards)
+        self._workers: dict[WorkerKey, PoolWorker] = {}
         self._homes: dict[str, WorkerKey] = {}
+        self._ending: set[PoolWorker] = set()
         self._busy: dict[WorkerKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def process(self, model: str) -> WorkerProcess:
@@ -83,135 +101,200 @@ class WorkerPool:
         Raises:
             danzar.errors.WorkerDied: None does (any more).
         """
-        worker = self._workers.get(self._homes[model]) if model in self._homes else None
+        worker = self._worker_of(model)
         if worker is None:
             raise WorkerDied(f"the worker of {model} is gone; ask again")
         return worker.process
 
+    def worker_name(self, model: str) -> str:
+        """The name of the worker that hosts the model, now or when it is loaded."""
+        return self._hosted[model].worker
+
+    def still_to_come(
+        self, model: str, shown: Callable[[int], Mapping[str, int]]
+    ) -> dict[str, int] | None:
+        """What a load in flight will still take, by device UUID; ``None`` before it has begun.
+
+        ``shown`` is what the driver shows for a process id.
+        """
+        worker = self._worker_of(model)
+        if worker is None or model not in worker.models:
+            return None
+        others = worker.held_bytes(without=model)
+        now = shown(worker.pid)
+        booked = worker.models[model].held_bytes
+        return {
+            uuid: max(0, size - max(0, now.get(uuid, 0) - others.get(uuid, 0)))
+            for uuid, size in booked.items()
+        }
+
     def note_work(self, model: str, busy_s: float) -> None:
         """Let a simulated card's utilisation follow the work done in its name."""
-        key = self._homes.get(model)
-        if key is not None and (cards := self._cards_of(key)):
-            cards.note_work(key.device_uuid, busy_s)
+        worker = self._worker_of(model)
+        if worker is not None and model in worker.models:
+            self._mirror.note_work(worker.models[model].held_bytes, busy_s)
 
     def pids(self) -> frozenset[int]:
-        """Process ids of all workers."""
-        return frozenset(w.process.pid for w in self._workers.values())
+        """Process ids of all workers, those included that are about to end."""
+        ending = (w for w in self._ending if w.process.alive)
+        return frozenset(w.pid for w in (*self._workers.values(), *ending))
+
+    # --- loads and unloads -------------------------------------------------------------------
 
     async def load(
-        self, model: str, device: DeviceSnapshot, size_bytes: int, measure: Measure
-    ) -> int | None:
-        """Load a model on a device; returns what it took as measured (``None``: unknown).
+        self, model: str, device: DeviceSnapshot, placed: PlacedOn, measure: Measure
+    ) -> DeviceBytes:
+        """Load a model; returns what it took of each device, where the driver said so.
 
         Raises:
             danzar.errors.DanzarError: It could not be loaded; nothing is left of the attempt.
         """
-        key = WorkerKey(ENGINES[self._backends[model]], device.uuid)
-        spec = await self._make_spec(model, device)
+        key = WorkerKey(self._hosted[model].worker, device.uuid)
+        spec = await self._make_spec(model, device, placed.settings)
+        booked = {share.device_uuid: share.size_bytes for share in placed.shares}
         # One load at a time and worker, so that what the driver measures belongs to one model.
-        async with self._busy[key]:
-            worker = self._workers.get(key) or await self._start(key, device)
-            others_bytes = sum(worker.held_bytes.values())
-            try:
-                self._hold(key, worker, model, size_bytes)
-                await worker.process.load(spec, timeout_s=self._load_timeout_s)
-            except BaseException:
-                self._drop(key, worker, model)
-                await self._stop_if_empty(key)
-                raise
-            self._homes[model] = key
-            held = await measure(device.uuid, worker.process.pid)
-            if held is None or held <= others_bytes:
-                return None
-            worker.held_bytes[model] = held - others_bytes
-            return worker.held_bytes[model]
-
-    async def unload(self, model: str) -> None:
-        """Unload a model; with a worker's last model, end the process and wait until it is gone."""
-        key = self._homes.pop(model, None)
-        if key is None:
-            return
         async with self._busy[key]:
             worker = self._workers.get(key)
             if worker is None:
-                return
-            if set(worker.held_bytes) - {model}:
-                await worker.process.unload(model)
-            self._drop(key, worker, model)
-            await self._stop_if_empty(key)
+                gpus = () if device.simulated else tuple(u for u in booked if u != CPU_UUID)
+                worker = await self._start(key, ENGINES[spec.backend], gpus)
+            before = await measure(worker.pid) if worker.models else {}
+            worker.models[model] = HeldModel(booked)
+            self._homes[model] = key
+            try:
+                self._show(worker)
+                report = await worker.process.load(spec, timeout_s=self._load_timeout_s)
+            except BaseException:
+                await self._undo(worker, model, before, measure)
+                raise
+            after = await measure(worker.pid)
+            grown = taken(before, after) if before is not None and after is not None else ()
+            worker.models[model] = HeldModel(booked | dict(grown), report)
+            return grown
 
-    def forget(self, process: WorkerProcess, reason: str) -> None:
-        """Note that a worker ended unasked. Safe to call twice."""
+    async def unload(self, model: str, measure: Measure) -> DeviceBytes:
+        """Unload a model, and with a worker's last model end the process.
+
+        Returns when the process is gone or at least 90 % of the bytes are back; else what was lost,
+        by device. An idle process that keeps the bytes is ended too, and its other models with it.
+        """
+        key = self._homes.pop(model, None)
+        if key is None:
+            return ()
+        async with self._busy[key]:
+            worker = self._workers.get(key)
+            if worker is None or model not in worker.models:
+                return ()
+            if len(worker.models) == 1:
+                return await self._end(worker, measure)
+            lost = await worker.close_model(model, measure)
+            self._show(worker)
+            if not lost or worker.process.busy_models or not worker.process.alive:
+                return lost
+            return await self._recycle(worker, model, measure)
+
+    def forget(self, process: WorkerProcess, reason: str, *, out_of_memory: bool = False) -> None:
+        """Note that a worker ended unasked, or is about to. Safe to call twice."""
         for key, worker in list(self._workers.items()):
             if worker.process is process:
-                del self._workers[key]
-                self._release(key, worker)
-                log.warning(
-                    "worker lost engine=%s device=%s: %s", key.engine, key.device_uuid, reason
-                )
-                self.on_lost(key.engine, key.device_uuid, reason)
+                self._drop(worker)
+                self.journal.strike_hosted(key.worker, key.device_uuid)
+                log.warning("worker lost: %s on %s: %s", key.worker, key.device_uuid, reason)
+                self.on_lost(key.worker, key.device_uuid, reason, out_of_memory=out_of_memory)
 
     async def close(self) -> None:
         """End all workers."""
-        workers = dict(self._workers)
+        workers = tuple(self._workers.values())
         self._workers.clear()
         self._homes.clear()
-        await asyncio.gather(*(w.process.stop() for w in workers.values()), return_exceptions=True)
-        for key, worker in workers.items():
-            self._release(key, worker)
+        await asyncio.gather(*(w.process.stop() for w in workers), return_exceptions=True)
+        for worker in workers:
+            self._mirror.clear(worker.pid)
 
-    async def _start(self, key: WorkerKey, device: DeviceSnapshot) -> _Worker:
-        real_card = device.uuid != CPU_UUID and not device.simulated
-        ended: list[WorkerExit] = []
-        process = await WorkerProcess.start(
-            key.engine,
-            cuda_uuid=device.uuid if real_card else None,
-            limits=_limits_of(key.engine, self._limits),
-            on_exit=lambda how: self._exited(key, how, ended),
-        )
-        worker = _Worker(process)
-        if not ended:
+    # --- one worker --------------------------------------------------------------------------
+
+    async def _start(self, key: WorkerKey, engine: str, gpus: tuple[str, ...]) -> PoolWorker:
+        pids: list[int] = []
+
+        async def note(pid: int) -> None:
+            pids.append(pid)
+            await self.journal.note_worker(pid, key.worker, key.device_uuid)
+
+        try:
+            process = await WorkerProcess.start(
+                engine,
+                name=key.worker,
+                cuda_uuids=gpus,
+                limits=_limits_of(engine, self._limits),
+                on_spawn=note,
+                on_exit=lambda how: self._exited(key, pids[0], how),
+            )
+        except BaseException:
+            for pid in pids:
+                self.journal.strike_worker(pid)
+            raise
+        worker = PoolWorker(key, process, self._limits.back_s)
+        if process.alive:
             self._workers[key] = worker
         return worker
 
-    def _exited(self, key: WorkerKey, how: WorkerExit, ended: list[WorkerExit]) -> None:
-        ended.append(how)
+    def _exited(self, key: WorkerKey, pid: int, how: WorkerExit) -> None:
+        self.journal.strike_worker(pid)
         worker = self._workers.get(key)
         if worker is not None and not how.expected:
-            self.forget(worker.process, f"its worker {how.cause}")
+            self.forget(worker.process, f"its worker {how.cause}", out_of_memory=ran_out(how))
 
-    async def _stop_if_empty(self, key: WorkerKey) -> None:
-        worker = self._workers.get(key)
-        if worker is None or worker.held_bytes:
+    async def _end(self, worker: PoolWorker, measure: Measure) -> DeviceBytes:
+        """End a process with its last model."""
+        self._ending.add(worker)
+        lost = await worker.end(measure)
+        if self._workers.get(worker.key) is worker:
+            self._drop(worker)
+        self._discard_ended(worker)
+        return lost
+
+    async def _recycle(self, worker: PoolWorker, model: str, measure: Measure) -> DeviceBytes:
+        """End an idle process that keeps what it should have given back."""
+        self._ending.add(worker)
+        self.forget(worker.process, f"it kept the memory of {model} and is started anew")
+        lost = await worker.end(measure)
+        self._discard_ended(worker)
+        return lost
+
+    def _discard_ended(self, worker: PoolWorker) -> None:
+        """Forget a process that is gone; one that hangs in the driver stays Danzar's own."""
+        if not worker.process.alive:
+            self._ending.discard(worker)
+
+    async def _undo(
+        self, worker: PoolWorker, model: str, before: Mapping[str, int] | None, measure: Measure
+    ) -> None:
+        """After a load that failed: leave the process as it was, or end it."""
+        self._homes.pop(model, None)
+        if self._workers.get(worker.key) is not worker:
             return
-        del self._workers[key]
-        await worker.process.stop()
-        self._release(key, worker)
-
-    def _hold(self, key: WorkerKey, worker: _Worker, model: str, size_bytes: int) -> None:
-        worker.held_bytes[model] = size_bytes
-        self._mirror(key, worker)
-
-    def _drop(self, key: WorkerKey, worker: _Worker, model: str) -> None:
-        worker.held_bytes.pop(model, None)
-        self._mirror(key, worker)
-
-    def _mirror(self, key: WorkerKey, worker: _Worker) -> None:
-        """Let a simulated card show what the worker holds, as long as it lives."""
-        if self._workers.get(key) is not worker:
+        if len(worker.models) == 1:
+            await self._end(worker, measure)
             return
-        if cards := self._cards_of(key):
-            held_bytes = sum(worker.held_bytes.values())
-            cards.hold(key.device_uuid, worker.process.pid, f"danzar-{key.engine}", held_bytes)
+        gone = worker.models.pop(model)
+        self._show(worker)
+        lost = await worker.wait_back(before or {}, gone.held_bytes, measure)
+        if lost and before is not None and not worker.process.busy_models:
+            await self._recycle(worker, model, measure)
 
-    def _release(self, key: WorkerKey, worker: _Worker) -> None:
-        if cards := self._cards_of(key):
-            cards.release(key.device_uuid, worker.process.pid)
+    def _show(self, worker: PoolWorker) -> None:
+        """Let simulated cards show what the worker holds, as long as it lives."""
+        if self._workers.get(worker.key) is worker:
+            self._mirror.show(worker.pid, f"danzar-{worker.key.worker}", worker.held_bytes())
 
-    def _cards_of(self, key: WorkerKey) -> SimulatedCards | None:
-        """The simulated cards, where the worker's device is one of them."""
-        cards = self._cards
-        return cards if cards is not None and key.device_uuid in cards.uuids else None
+    def _drop(self, worker: PoolWorker) -> None:
+        del self._workers[worker.key]
+        self._homes = {model: home for model, home in self._homes.items() if home != worker.key}
+        self._mirror.clear(worker.pid)
+
+    def _worker_of(self, model: str) -> PoolWorker | None:
+        key = self._homes.get(model)
+        return None if key is None else self._workers.get(key)
 
 
 def _limits_of(engine: str, limits: WorkerLimits) -> WorkerLimits:
@@ -221,5 +304,5 @@ def _limits_of(engine: str, limits: WorkerLimits) -> WorkerLimits:
     return limits
 
 
-def _ignore(engine: str, device_uuid: str, reason: str) -> None:
+def _ignore(worker: str, device_uuid: str, reason: str, *, out_of_memory: bool = False) -> None:
     """Until the manager listens, no worker runs that could be lost."""

@@ -2,38 +2,35 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-from danzar.catalog import model_facts
 from danzar.chat.service import ChatService
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
-from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
-from danzar.core.ledger import Ledger, Margins, Reservation
-from danzar.core.scheduler import Scheduler
+from danzar.followers import follow_manager, follow_monitor
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
+from danzar.graph import UseHistory
+from danzar.live_config import LiveConfig
 from danzar.loop_lag import LoopLag
 from danzar.manager import ModelManager
-from danzar.models.manifest import load_spec
+from danzar.model_services import open_manager
 from danzar.monitor import MemoryMonitor
-from danzar.pool import WorkerPool
+from danzar.reservations import Reservations
+from danzar.rules import ledger_rules
+from danzar.running import running
 from danzar.store import Store
 from danzar.telemetry.base import Telemetry
 from danzar.telemetry.detect import open_telemetry
 from danzar.telemetry.sampler import Sampler
-from danzar.telemetry.simulated import SimulatedCard, SimulatedCards
-from danzar.units import gib_to_bytes
+from danzar.telemetry.simulated import SimulatedCard
 from danzar.vision.service import VisionService
 from danzar.vision.watch import WatchService
-from danzar.workers.contract import LoadSpec
-from danzar.workers.outcomes import WorkerLimits
 
 log = logging.getLogger(__name__)
 
+_RESERVATIONS = "reservations.json"
 _DEFAULT_CONTEXT = 4096  # of the llama backend
 
 
@@ -51,6 +48,9 @@ class Services:
     watches: WatchService
     chat: ChatService
     loop_lag: LoopLag
+    reservations: Reservations
+    use_history: UseHistory
+    live: LiveConfig
 
 
 @asynccontextmanager
@@ -68,11 +68,13 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             interval_s=config.vram.telemetry.sample_interval_s,
             history_s=config.vram.monitor.history_s,
         )
-        reading = await sampler.refresh()
-        ledger = _make_ledger(config, reading.snapshots)
-        manager = await _make_manager(config, telemetry, sampler, ledger)
+        await sampler.refresh()
+        manager = await stack.enter_async_context(open_manager(config, telemetry, sampler))
         gpu_mm = GpuMemoryManager(
-            sampler, ledger, MemoryRules.from_config(config), own_pids=manager.worker_pids
+            sampler,
+            manager.scheduler.ledger,
+            MemoryRules.from_config(config),
+            own_pids=manager.worker_pids,
         )
         memory = config.vision.gpu_memory
         monitor = MemoryMonitor(
@@ -86,9 +88,22 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
                 data_folder(config) / "danzar.db", keep_messages=config.bot.chat.keep_messages
             )
         )
-        await stack.enter_async_context(
-            _running(sampler.run(), manager.run(), monitor.run(), loop_lag.run())
+        reservations = Reservations(
+            ledger_rules(config, sampler.reading.snapshots).reservations,
+            manager.reserve,
+            data_folder(config) / _RESERVATIONS,
         )
+        use_history = UseHistory(gpu_mm.devices, keep_s=config.vram.monitor.history_s)
+        await stack.enter_async_context(
+            running(
+                sampler.run(),
+                manager.run(),
+                monitor.run(),
+                loop_lag.run(),
+                use_history.run(sampler.readings()),
+            )
+        )
+        await reservations.restore()
         vision = await stack.enter_async_context(VisionService(manager, config))
         watches = await stack.enter_async_context(WatchService(manager, vision, config))
         chat = ChatService(
@@ -99,8 +114,23 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             model=config.models.use.chat,
             context_tokens=_chat_context_tokens(config),
         )
+        live = await asyncio.to_thread(
+            _live_config, config, manager, reservations, gpu_mm, monitor, store
+        )
         yield Services(
-            config, sampler, manager, gpu_mm, monitor, store, vision, watches, chat, loop_lag
+            config=config,
+            sampler=sampler,
+            manager=manager,
+            gpu_memory_manager=gpu_mm,
+            monitor=monitor,
+            store=store,
+            vision=vision,
+            watches=watches,
+            chat=chat,
+            loop_lag=loop_lag,
+            reservations=reservations,
+            use_history=use_history,
+            live=live,
         )
 
 
@@ -112,16 +142,19 @@ def preload(services: Services) -> None:
                 services.manager.preload(name)
 
 
-@asynccontextmanager
-async def _running(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run the parts while the context lasts; if one fails, the context fails with it."""
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(part) for part in parts]
-        try:
-            yield
-        finally:
-            for task in running:
-                task.cancel()
+def _live_config(
+    config: Config,
+    manager: ModelManager,
+    reservations: Reservations,
+    gpu_mm: GpuMemoryManager,
+    monitor: MemoryMonitor,
+    store: Store,
+) -> LiveConfig:
+    followers = (
+        follow_manager(manager, reservations, lambda: manager.scheduler.snapshots),
+        follow_monitor(gpu_mm, monitor),
+    )
+    return LiveConfig(config, followers, audit=store.audit)
 
 
 def _chat_context_tokens(config: Config) -> int:
@@ -137,50 +170,4 @@ async def _open_telemetry(config: Config) -> Telemetry:
         cards=[SimulatedCard(c.name, c.memory) for c in settings.simulated_cards],
         simulate_when_absent=settings.simulate_when_absent,
         timeout_s=settings.timeout_s,
-    )
-
-
-def _make_ledger(config: Config, snapshots: tuple[DeviceSnapshot, ...]) -> Ledger:
-    memory, placement = config.vision.gpu_memory, config.vram.placement
-    llm_device = find_device(snapshots, memory.main_llm_device)
-    reserved_bytes = gib_to_bytes(memory.main_llm_memory_reservation_gb)
-    reservations = []
-    if llm_device is not None and llm_device.kind is DeviceKind.CUDA and config.models.use.chat:
-        reservations.append(Reservation(llm_device.uuid, "chat", reserved_bytes))
-    return Ledger(
-        reservations,
-        {"vision": gib_to_bytes(memory.vision_memory_limit_gb)},
-        Margins(placement.margin, placement.host_margin),
-    )
-
-
-async def _make_manager(
-    config: Config, telemetry: Telemetry, sampler: Sampler, ledger: Ledger
-) -> ModelManager:
-    workers, placement = config.vram.workers, config.vram.placement
-    scheduler = Scheduler(
-        await model_facts(config),
-        ledger,
-        keep_alive_s=placement.keep_alive_s,
-        max_queue=placement.max_queue,
-    )
-    pool = WorkerPool(
-        {name: entry.backend for name, entry in config.models.models.items()},
-        partial(_make_spec, config),
-        limits=WorkerLimits(
-            ready_s=workers.ready_timeout_s,
-            heartbeat_lost_s=workers.heartbeat_timeout_s,
-            stop_s=workers.stop_timeout_s,
-        ),
-        load_timeout_s=workers.load_timeout_s,
-        cards=telemetry if isinstance(telemetry, SimulatedCards) else None,
-    )
-    return ModelManager(scheduler, pool, sampler, part_timeout_s=workers.part_timeout_s)
-
-
-async def _make_spec(config: Config, model: str, device: DeviceSnapshot) -> LoadSpec:
-    """A worker sees its own card only, as ``cuda:0``; a simulated card computes on the CPU."""
-    on_card = device.kind is DeviceKind.CUDA and not device.simulated
-    return await asyncio.to_thread(
-        load_spec, config, model, "cuda:0" if on_card else "cpu", -1 if on_card else 0
     )

@@ -6,12 +6,14 @@ It passes the same contract test as the real backends. Its settings make it misb
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from danzar.backends.settings import read_settings
 from danzar.errors import BackendFailed, BadInput, ModelRefused, OutOfMemory
+from danzar.identity import identify
 from danzar.workers.contract import (
     Backend,
     CountTokens,
@@ -40,19 +42,36 @@ class EchoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         hold_bytes: Memory taken while loaded.
         load: What happens instead of loading.
         run: What happens after the first word.
+        size: How large it is; a placement may make it smaller, as it does the context of others.
+        load_room: The largest size that it can be loaded with; ``None`` is any.
+        run_room: The largest size that it can answer with before the first word.
+        dies: Running out ends the process, as llama.cpp does on a card.
+        card_s: Seconds that it takes to fill the card, and to empty it.
+        card_bytes: What it holds on the first card that it sees.
+        card_keeps: It does not give that back while its process lives.
+        card_folder: Where it notes that, for a driver that is a fake and can't know.
     """
 
     word_s: float = 0.0
     hold_bytes: int = 0
     load: Literal["none", "exit", "hang", "out_of_memory", "refuse", "crash"] = "none"
     run: Trouble = "none"
+    size: int = 1
+    load_room: int | None = None
+    run_room: int | None = None
+    dies: bool = False
+    card_s: float = 0.0
+    card_bytes: int = 0
+    card_keeps: bool = False
+    card_folder: str | None = None
 
 
 class EchoBackend:
     """Streams the last message's words back."""
 
-    def __init__(self, settings: EchoSettings) -> None:
+    def __init__(self, settings: EchoSettings, card: "_Card") -> None:
         self._settings = settings
+        self._card = card
         self._held: bytearray | None = bytearray(settings.hold_bytes)
 
     def run(self, request: Request, is_cancelled: Callable[[], bool]) -> Iterator[Part | Result]:
@@ -68,12 +87,14 @@ class EchoBackend:
     def close(self) -> None:
         """See ``Backend.close``."""
         self._held = None
+        self._card.empty()
 
     def _generate(
         self, request: Generate, is_cancelled: Callable[[], bool]
     ) -> Iterator[Part | Result]:
         words = request.messages[-1].content.split() if request.messages else []
         prompt_tokens = sum(len(message.content.split()) for message in request.messages)
+        _run_out(self._settings, self._settings.run_room)
         for count, word in enumerate(words[: request.max_tokens]):
             if not self._wait(is_cancelled):
                 yield Generated("cancelled", prompt_tokens, count)
@@ -94,6 +115,7 @@ class EchoBackend:
 def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
     """See ``LoadBackend``."""
     settings = read_settings(spec, EchoSettings)
+    _run_out(settings, settings.load_room)
     match settings.load:
         case "refuse":
             raise ModelRefused(f"{spec.name} refuses to load, as its settings say.")
@@ -103,7 +125,52 @@ def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
             _misbehave(settings.load)
         case "none":
             pass
-    return EchoBackend(settings), LoadReport(settings.hold_bytes, {"engine": "echo"})
+    card = _Card(spec.name, settings)
+    card.fill()
+    held_bytes = settings.card_bytes or settings.hold_bytes
+    return EchoBackend(settings, card), LoadReport(held_bytes, {"engine": "echo"})
+
+
+class _Card:
+    """Card memory that is only said to be held: a file that a fake driver reads.
+
+    The file's name says which process holds it, so that the bytes are back when that is gone.
+    """
+
+    def __init__(self, model: str, settings: EchoSettings) -> None:
+        self._settings = settings
+        self._path: Path | None = None
+        process = identify(os.getpid())
+        if settings.card_folder is not None and process is not None:
+            self._path = Path(settings.card_folder) / f"{process.pid}.{process.started}.{model}"
+
+    def fill(self) -> None:
+        """Take the memory, half of it first."""
+        for part in (2, 1):
+            self._note(self._settings.card_bytes // part)
+            time.sleep(self._settings.card_s / 2)
+
+    def empty(self) -> None:
+        """Give it back."""
+        if self._path is not None and not self._settings.card_keeps:
+            time.sleep(self._settings.card_s)
+            self._path.unlink(missing_ok=True)
+
+    def _note(self, size_bytes: int) -> None:
+        first, _, _ = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")
+        if self._path is not None and first:
+            draft = self._path.with_name(f".{self._path.name}")
+            draft.write_text(f"{first} {size_bytes}\n", encoding="ascii")
+            draft.replace(self._path)
+
+
+def _run_out(settings: EchoSettings, room: int | None) -> None:
+    if room is None or settings.size <= room:
+        return
+    if settings.dies:
+        os.write(2, b"echo: CUDA error: out of memory\n")
+        os.abort()
+    raise OutOfMemory(f"echo: size {settings.size} is more than {room}, as the settings say.")
 
 
 def _misbehave(trouble: Trouble) -> None:

@@ -34,6 +34,7 @@ from danzar.workers.contract import (
     TextDelta,
     TokenCounts,
 )
+from danzar.workers.protocol import says_out_of_memory
 
 # Later pieces are gathered: each message costs the computing threads a little.
 _PAUSE_S: Final = 0.03
@@ -42,17 +43,21 @@ _SLOW_TOKEN_S: Final = 0.05
 _LOG_LINES: Final = 40
 _PIECE_BYTES: Final = 256
 _GGUF_MAGIC: Final = b"GGUF"
-_NO_ROOM: Final = re.compile(
-    "out of memory|failed to allocate|unable to allocate|insufficient memory", re.IGNORECASE
-)
+# What llama_decode returns when a buffer could not be had.
+_DECODE_NO_MEMORY: Final = "llama_decode returned -2"
 _TELLING: Final = re.compile("error|fail|insufficient|unable|requires", re.IGNORECASE)
-_QUANTISED: Final = ("q8_0", "q4_0")
 _CACHE_TYPES: Final = {
     "f32": llama_cpp.GGML_TYPE_F32,
     "f16": llama_cpp.GGML_TYPE_F16,
     "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+    "q5_1": llama_cpp.GGML_TYPE_Q5_1,
+    "q5_0": llama_cpp.GGML_TYPE_Q5_0,
+    "q4_1": llama_cpp.GGML_TYPE_Q4_1,
     "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+    "iq4_nl": llama_cpp.GGML_TYPE_IQ4_NL,
 }
+_UNQUANTISED: Final = ("f32", "f16")
+CacheType = Literal["f32", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
@@ -66,16 +71,16 @@ class LlamaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             tokens, so that the bot's own work does not stall all of them.
         type_k: Precision of the cached keys; below f16 saves memory.
         type_v: Precision of the cached values; below f16 needs ``flash_attn``.
-        flash_attn: Use flash attention.
+        flash_attn: Use flash attention; 1 and 0 mean the same as true and false.
         use_mmap: Map the file instead of reading it.
     """
 
     n_ctx: Annotated[int, msgspec.Meta(ge=0, le=1_048_576)] = 4096
     n_batch: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 512
     n_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
-    type_k: Literal["f32", "f16", "q8_0", "q4_0"] = "f16"
-    type_v: Literal["f32", "f16", "q8_0", "q4_0"] = "f16"
-    flash_attn: bool = False
+    type_k: CacheType = "f16"
+    type_v: CacheType = "f16"
+    flash_attn: bool | Literal[0, 1] = False
     use_mmap: bool = True
 
 
@@ -147,6 +152,8 @@ class LlamaBackend:
             if self._evaluate(prompt, is_cancelled):
                 yield from self._continue(request, prompt, is_cancelled)
         except RuntimeError as exc:
+            if _DECODE_NO_MEMORY in str(exc):
+                raise OutOfMemory(f"llama.cpp found no memory to go on: {exc}") from exc
             if not is_cancelled():
                 raise BackendFailed(f"llama.cpp could not go on: {exc}") from exc
         finally:
@@ -249,7 +256,7 @@ def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
     """See ``LoadBackend``."""
     settings = read_settings(spec, LlamaSettings)
     _check_file(spec)
-    if settings.type_v in _QUANTISED and not settings.flash_attn:
+    if settings.type_v not in _UNQUANTISED and not settings.flash_attn:
         raise ModelRefused(f"{spec.name}: type_v {settings.type_v} needs flash_attn: true.")
     llama = _open(spec, settings, _keep_log())
     prompts = PromptWriter.of(llama)
@@ -257,7 +264,8 @@ def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
         "model": llama.metadata.get("general.name", spec.name),
         "context": f"{llama.n_ctx()} tokens",
         "threads": str(llama.n_threads),
-        "gpu_layers": str(spec.gpu_layers),
+        "gpu_layers": ":".join(map(str, spec.layer_split)) or str(spec.gpu_layers),
+        "cache": f"{settings.type_k}, {settings.type_v}",
         "template": prompts.origin,
     }
     weights_bytes = llama_cpp.llama_model_size(llama.model)
@@ -290,13 +298,14 @@ def _open(spec: LoadSpec, settings: LlamaSettings, log_tail: _LogTail) -> llama_
             return llama_cpp.Llama(
                 spec.path or "",
                 n_gpu_layers=spec.gpu_layers,
+                tensor_split=list(spec.layer_split) or None,
                 n_ctx=settings.n_ctx,
                 n_batch=settings.n_batch,
                 n_threads=settings.n_threads or max(1, cores - 1),
                 n_threads_batch=settings.n_threads or cores,
                 type_k=_CACHE_TYPES[settings.type_k],
                 type_v=_CACHE_TYPES[settings.type_v],
-                flash_attn=settings.flash_attn,
+                flash_attn=bool(settings.flash_attn),
                 use_mmap=settings.use_mmap,
                 verbose=True,
             )
@@ -307,7 +316,7 @@ def _open(spec: LoadSpec, settings: LlamaSettings, log_tail: _LogTail) -> llama_
 def _explain_load_error(spec: LoadSpec, error: Exception, log_text: str) -> Exception:
     lines = [line.strip() for line in log_text.splitlines() if _TELLING.search(line)]
     reason = lines[0] if lines else str(error)
-    if _NO_ROOM.search(log_text):
+    if says_out_of_memory(log_text):
         return OutOfMemory(f"{spec.name}: no memory left while loading ({reason}).")
     if "context" in str(error):
         return ModelRefused(f"{spec.name}: llama.cpp refuses the settings ({reason}).")

@@ -12,6 +12,7 @@ from danzar.backends.capture import capture
 from danzar.backends.picture_files import decode_picture
 from danzar.backends.settings import read_settings
 from danzar.errors import BadInput
+from danzar.workers.chart import DrawChart
 from danzar.workers.contract import (
     Annotate,
     Backend,
@@ -38,7 +39,7 @@ class MediaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MediaBackend:
-    """Decodes, annotates and captures."""
+    """Decodes, annotates, captures and draws charts."""
 
     def __init__(self, settings: MediaSettings) -> None:
         self._timeouts_s = (settings.open_timeout_s, settings.read_timeout_s)
@@ -50,6 +51,11 @@ class MediaBackend:
                 yield decode_picture(request)
             case Annotate():
                 yield annotate(request)
+            case DrawChart():
+                # Imported on first use: matplotlib takes a second, and most workers never draw.
+                from danzar.backends.chart import draw_chart
+
+                yield draw_chart(request)
             case Capture():
                 yield from capture(request, is_cancelled, self._timeouts_s)
             case _:

@@ -12,7 +12,7 @@ from danzar.chat.question import Answered, ChatEvent, Question, Quote, TextFile
 from danzar.config.bot import ChatSettings
 from danzar.config.profile import Profile
 from danzar.errors import ModelMissing, StoreFailed
-from danzar.inference import Inference, OnPosition, Outcome, Placed, Progress
+from danzar.inference import Inference, MakeRequest, OnPosition, Outcome, Placed, Progress
 from danzar.store import Store, StoredMessage
 from danzar.workers.contract import Frame, Generate, Generated, TextDelta
 
@@ -71,11 +71,18 @@ class ChatService:
         Raises:
             danzar.errors.DanzarError: With a message for the person who asked.
         """
-        prompt = await self._prompt(question)
+        turns = await self._turns(question)
+        prompts: list[Prompt] = []
+
+        def make(placed: Placed) -> Generate:
+            budget = self._budget_in(placed)
+            prompts.append(build_prompt(question, turns, self._persona, budget))
+            return self._request(prompts[-1], question)
+
         pieces: list[str] = []
         answered: Answered | None = None
         try:
-            async with aclosing(self._ask(prompt, question, on_position)) as stream:
+            async with aclosing(self._ask(make, on_position)) as stream:
                 async for progress in stream:
                     match progress:
                         case Placed():
@@ -84,7 +91,7 @@ class ChatService:
                             pieces.append(text)
                             yield progress
                         case Outcome():
-                            answered = _answered(progress, "".join(pieces), prompt.notes)
+                            answered = _answered(progress, "".join(pieces), prompts[-1].notes)
                         case Frame():
                             log.error("a chat model sent a frame")
         except BaseException:
@@ -106,7 +113,7 @@ class ChatService:
         await self._store.audit(actor, "chat.reset", f"{count} messages of channel {channel_id}")
         return count
 
-    async def _prompt(self, question: Question) -> Prompt:
+    async def _turns(self, question: Question) -> list[Turn]:
         try:
             messages = await self._store.history(
                 question.channel_id,
@@ -116,24 +123,32 @@ class ChatService:
         except StoreFailed as exc:
             log.warning("answering without the earlier conversation: %s", exc)
             messages = ()
-        return build_prompt(question, _turns(messages), self._persona, self._budget)
+        return _turns(messages)
 
-    def _ask(
-        self, prompt: Prompt, question: Question, on_position: OnPosition | None
-    ) -> AsyncGenerator[Progress]:
+    def _budget_in(self, placed: Placed) -> PromptBudget:
+        """The whole budget, or what a smaller context leaves of it beside the answer."""
+        context = dict(placed.settings).get("n_ctx")
+        if not isinstance(context, int):
+            return self._budget
+        room = max(context - self._answer_tokens, context // 2)
+        return replace(self._budget, prompt_tokens=min(self._budget.prompt_tokens, room))
+
+    def _ask(self, make: MakeRequest, on_position: OnPosition | None) -> AsyncGenerator[Progress]:
         if self._model is None:
             raise ModelMissing(
                 "No chat model is chosen. Name one under use.chat in config/models.yaml."
             )
+        return self._inference.stream(self._model, make, on_position=on_position)
+
+    def _request(self, prompt: Prompt, question: Question) -> Generate:
         temperature = self._settings.temperature
-        request = Generate(
+        return Generate(
             prompt.messages,
             max_tokens=self._answer_tokens,
             temperature=min(temperature, FACTS_TEMPERATURE) if question.facts else temperature,
             top_p=self._settings.top_p,
             repeat_penalty=self._settings.repeat_penalty,
         )
-        return self._inference.stream(self._model, request, on_position=on_position)
 
     async def _remember(self, question: Question, answer: str, *, stopped: bool) -> bool:
         """Keep the turn; ``False`` where it can't be kept. An answer without text is no turn."""

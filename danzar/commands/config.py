@@ -1,13 +1,24 @@
-"""``danzar config check``."""
+"""``danzar config``: check the settings, and change them."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from danzar.config.changes import changes_between
+from danzar.config.draft import Draft
+from danzar.config.files import read_contents, replace_file
+from danzar.config.keys import find_key
 from danzar.config.load import config_folder, load_config
+from danzar.config.places import data_folder
 from danzar.config.problems import InvalidConfig, Problem
+from danzar.config.settings import Config
+from danzar.control import Address, Answer, Wish, ask_bot, find_bot
+from danzar.errors import ConfigError
+
+NO_BOT = "no bot is running with these settings; it will start with them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +27,14 @@ class Result:
 
     folder: Path | None
     problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What changed, as lines, and whether a running bot goes by it already."""
+
+    changes: tuple[str, ...]
+    applied: bool
 
 
 def check(path: Path | None) -> Result:
@@ -33,6 +52,42 @@ def check(path: Path | None) -> Result:
     return Result(folder, ())
 
 
+async def change(folder: Path | None, key: str, value: str, *, later: bool) -> Changed:
+    """Change one setting in its file, and in the bot that runs with it.
+
+    Args:
+        folder: Of the four files; ``None`` looks in the usual places.
+        key: As ``find_key`` reads it.
+        value: As it would stand in the file.
+        later: Leave a running bot as it is, until it is started again.
+
+    Raises:
+        danzar.errors.ConfigError: Refused, with the reason; nothing was changed.
+        danzar.control.BotSilent: A bot runs, but does not answer.
+    """
+    config = load_config(folder)
+    bot = None if later else find_bot(data_folder(config), config.folder)
+    answer = await ask_bot(bot, Wish(key, value)) if bot is not None else None
+    if answer is None:
+        return Changed(_write(config, key, value), applied=False)
+    return _granted(answer)
+
+
+async def reload(folder: Path | None) -> Changed:
+    """Have the running bot apply what the files say now.
+
+    Raises:
+        danzar.errors.ConfigError: No bot runs with these settings, or it refuses, with the reason.
+        danzar.control.BotSilent: It does not answer.
+    """
+    config = load_config(folder)
+    bot: Address | None = find_bot(data_folder(config), config.folder)
+    answer = await ask_bot(bot, Wish()) if bot is not None else None
+    if answer is None:
+        raise ConfigError(NO_BOT)
+    return _granted(answer)
+
+
 def result_json(result: Result) -> dict[str, Any]:
     """The contract of ``danzar config check --json``; see docs/json.md."""
     return {
@@ -44,9 +99,40 @@ def result_json(result: Result) -> dict[str, Any]:
     }
 
 
+def changed_json(changed: Changed) -> dict[str, Any]:
+    """The contract of ``danzar config set`` and ``reload`` with ``--json``; see docs/json.md."""
+    return {"changes": list(changed.changes), "applied": changed.applied}
+
+
 def print_result(result: Result, console: Console) -> None:
     """One line per mistake."""
     for problem in result.problems:
         console.print(str(problem), soft_wrap=True)
     if not result.problems:
         console.print(f"{result.folder or 'the defaults'}: all settings are in order")
+
+
+def print_changed(changed: Changed, console: Console) -> None:
+    """What changed, and where it is in force."""
+    for line in changed.changes or ("nothing changed: it is so already",):
+        console.print(line, soft_wrap=True)
+    console.print("The running bot goes by it now." if changed.applied else NO_BOT, style="dim")
+
+
+def _write(config: Config, key: str, value: str) -> tuple[str, ...]:
+    if config.folder is None:
+        raise ConfigError("there is no folder of settings to change; name one with --config DIR")
+    found = find_key(key, config)
+    before = Draft(config.folder, os.environ, read_contents(config.folder))
+    after = before.with_setting(found, value)
+    changes = changes_between(config, after.config())
+    old, new = before.contents[found.file], after.contents[found.file]
+    if old != new:
+        replace_file(config.folder / found.file_name, old, new)
+    return tuple(map(str, changes))
+
+
+def _granted(answer: Answer) -> Changed:
+    if answer.refused is not None:
+        raise ConfigError(answer.refused)
+    return Changed(tuple(answer.changes), applied=True)

@@ -36,9 +36,15 @@ def _ordered(region: tuple[float, float, float, float]) -> tuple[float, float, f
     return region
 
 
-Size = Annotated[int, Field(ge=0), BeforeValidator(_size)]
+DEVICE_FORM = "cuda:N, cpu, or a GPU's UUID (GPU-...)"
+DEVICE_PATTERN = r"^(cuda:\d{1,3}|cpu|GPU-[0-9a-fA-F-]+)$"
+
+DeviceName = Annotated[str, Field(pattern=DEVICE_PATTERN, json_schema_extra=must_be(DEVICE_FORM))]
+Size = Annotated[int, Field(ge=0, json_schema_extra={"size": True}), BeforeValidator(_size)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Percent = Annotated[float, Field(gt=0, le=100)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=0)]
 Region = Annotated[
     tuple[Fraction, Fraction, Fraction, Fraction],
     AfterValidator(_ordered),

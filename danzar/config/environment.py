@@ -56,7 +56,7 @@ def read_overrides(
             problems.append(Problem(f"environment variable {variable}", "", message))
             continue
         try:
-            overrides.append(Override(variable, path, _value(model, path, data, text)))
+            overrides.append(Override(variable, path, read_value(model, path, data, text)))
         except YamlProblem as exc:
             problems.append(Problem(f"environment variable {variable}", "", str(exc)))
     return overrides, problems
@@ -109,8 +109,12 @@ def _unknown(section: str, model: type[Settings], variable: str) -> str:
     return f"unknown setting; did you mean {close.upper()}?" if close else "unknown setting"
 
 
-def _value(model: type[Settings], path: KeyPath, data: object, text: str) -> Any:  # noqa: ANN401
-    """The text read as YAML; for a setting that is text, anything else stays as it was typed."""
+def read_value(model: type[Settings], path: KeyPath, data: object, text: str) -> Any:  # noqa: ANN401 - whatever YAML can say
+    """The text read as YAML; for a setting that is text, anything else stays as it was typed.
+
+    Raises:
+        danzar.config.yaml_lines.YamlProblem: It is no YAML.
+    """
     schema = schema_at(model, path, data) or {}
     try:
         value = read_yaml(text).data if text.strip() else text

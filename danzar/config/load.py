@@ -76,12 +76,17 @@ def config_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
     return next((folder for folder in (Path("config"), beside) if folder.is_dir()), None)
 
 
-def load_config(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+def load_config(
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    contents: Mapping[str, bytes] | None = None,
+) -> Config:
     """All settings; a missing file means its defaults.
 
     Args:
         folder: Where the four files are; ``None`` looks in the usual places.
         environ: Variables that override them; ``None`` is the process's own.
+        contents: What to read instead of a file, by its name in ``FILES``.
 
     Raises:
         InvalidConfig: One line per mistake, each with file, line and key.
@@ -90,11 +95,12 @@ def load_config(folder: Path | None = None, environ: Mapping[str, str] | None = 
     environ = os.environ if environ is None else environ
     found = _existing(folder, "--config") if folder is not None else config_folder(environ)
     root = found.resolve().parent if found is not None else Path.cwd()
-    sources = {name: _read(name, found, environ) for name in FILES}
+    given = contents or {}
+    sources = {name: _read(name, found, environ, given.get(name)) for name in FILES}
     parsed = {name: _validate(name, source) for name, source in sources.items()}
     stray = stray_variables([name.upper() for name in FILES], environ)
     _raise_if_any([p for source in sources.values() for p in source.sorted_problems()] + stray)
-    config = Config.model_validate({"root": root, **parsed})
+    config = Config.model_validate({"root": root, "folder": found, **parsed})
     wrong = cross_problems(config)
     _raise_if_any(
         [Problem(sources[name].where(path), key_text(path), text) for name, path, text in wrong]
@@ -108,10 +114,14 @@ def _existing(folder: Path, named_by: str) -> Path:
     return folder
 
 
-def _read(name: str, folder: Path | None, environ: Mapping[str, str]) -> _Source:
+def _read(
+    name: str, folder: Path | None, environ: Mapping[str, str], content: bytes | None
+) -> _Source:
     file_name, model = FILES[name]
     source = _Source((folder or Path("config")) / file_name, Document({}))
-    if folder is not None:
+    if content is not None:
+        _read_content(source, content)
+    elif folder is not None:
         _read_file(source)
     if not isinstance(source.document.data, dict):
         message = "must be keys with values"
@@ -127,11 +137,18 @@ def _read(name: str, folder: Path | None, environ: Mapping[str, str]) -> _Source
 def _read_file(source: _Source) -> None:
     try:
         with source.file.open("rb") as stream:
-            source.document = read_yaml(stream.read(MAX_BYTES + 1))
+            content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return
     except OSError as exc:
         source.problems.append(Problem(_shown(source.file), "", f"can't be read: {exc.strerror}"))
+    else:
+        _read_content(source, content)
+
+
+def _read_content(source: _Source, content: bytes) -> None:
+    try:
+        source.document = read_yaml(content)
     except YamlProblem as exc:
         source.problems.append(_yaml_problem(source, exc))
     source.problems.extend(_yaml_problem(source, exc) for exc in source.document.problems)

@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from danzar.config.base import KeyProblem, Settings, Size, must_be
+from danzar.config.base import DeviceName, KeyProblem, Settings, Size, must_be
 
 Role = Literal["chat", "detect", "rank", "read", "media"]
 AUTO = "auto"
@@ -38,9 +38,26 @@ class ModelEntry(Settings):
     )
     size: Size | None = Field(None, description="Bytes of the file, for the progress bar.")
     licence: str = "unknown"
-    device: str | None = Field(None, description="Overrides the role's device: cuda:N, cpu, UUID.")
+    device: DeviceName | None = Field(None, description="Overrides the role's device.")
     memory: Size | None = Field(
         None, description="What it takes while it runs, where no better estimate is known."
+    )
+    priority: int = Field(
+        0, ge=-100, le=100, description="Higher stays longer when room is needed."
+    )
+    pinned: bool = Field(False, description="Never evicted, and never unloaded by itself.")
+    protected: bool | None = Field(
+        None,
+        description="Never moved for other programs; null: only the chat model in use is not.",
+    )
+    fallback: str | None = Field(
+        None, description="A smaller model of the same role that answers where this one can't."
+    )
+    allow_cpu: bool | None = Field(
+        None, description="Whether it may run on the CPU; null: as gpu_memory.fallback_to_cpu."
+    )
+    min_context: int | None = Field(
+        None, ge=64, description="Its context is never reduced below this many tokens."
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="The backend's own.")
 
@@ -66,6 +83,26 @@ class RoleChoice(Settings):
     media: str = Field("media", description="Decodes pictures and videos, draws boxes.")
 
 
+def _fallback_problem(models: dict[str, ModelEntry], name: str) -> str | None:
+    """What is wrong with a model's fallback; ``None``: nothing, or it has none."""
+    entry = models[name]
+    if entry.fallback is None:
+        return None
+    if entry.fallback not in models:
+        return f"{entry.fallback!r} is not under models; known: {', '.join(sorted(models))}"
+    role = models[entry.fallback].role
+    if role != entry.role:
+        return f"{entry.fallback!r} has the role {role}, not {entry.role}"
+    chain = [name]
+    while (following := models[chain[-1]].fallback) in models:
+        chain.append(following)
+        if following == name:
+            return f"goes round in a circle: {' -> '.join(chain)}"
+        if chain.count(following) > 1:
+            return None
+    return None
+
+
 class ModelsConfig(Settings):
     """The whole of ``models.yaml``."""
 
@@ -76,6 +113,14 @@ class ModelsConfig(Settings):
     )
     models: dict[str, ModelEntry] = Field(default_factory=dict)
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def models_have_names(cls, value: object) -> object:
+        """A list of entries is what other programs have."""
+        if isinstance(value, list):
+            raise ValueError("must be models by name: models: {NAME: {backend: ..., role: ...}}")  # noqa: TRY004
+        return value
+
     @model_validator(mode="after")
     def allowed_exist(self) -> "ModelsConfig":
         """What is allowed unverified is a model that is listed."""
@@ -84,6 +129,15 @@ class ModelsConfig(Settings):
                 known = ", ".join(sorted(self.models))
                 message = f"{name!r} is not under models; known: {known}"
                 raise KeyProblem(("allow_unverified", i), message)
+        return self
+
+    @model_validator(mode="after")
+    def fallbacks_end(self) -> "ModelsConfig":
+        """Each fallback is a listed model of the same role, and following them comes to an end."""
+        for name in self.models:
+            problem = _fallback_problem(self.models, name)
+            if problem is not None:
+                raise KeyProblem(("models", name, "fallback"), problem)
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from danzar.config.base import KeyProblem, Settings
+from danzar.config.other_names import elsewhere_called
 from danzar.config.schema import NOTHING, allowed, known_keys, paths, schema_at, step
 from danzar.config.secrets import SECRET_ADVICE, names_secret, redact, show
 from danzar.config.yaml_lines import KeyPath
@@ -112,6 +113,8 @@ def unknown_key(model: type[Settings], path: KeyPath, data: object) -> str:
     key = str(path[-1])
     if names_secret(key):
         return SECRET_ADVICE
+    if meant := elsewhere_called(model, key):
+        return f"unknown key; {meant}"
     section = schema_at(model, path[:-1], data)
     known = known_keys(section) if section else []
     if close := nearest(key, known):

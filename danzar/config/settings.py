@@ -15,9 +15,11 @@ class Config(Settings):
 
     Attributes:
         root: Folder that relative paths in the files start from (the parent of ``config/``).
+        folder: Where the four files are; ``None`` where there are only defaults.
     """
 
     root: Path
+    folder: Path | None = None
     bot: BotConfig = BotConfig()
     vision: VisionConfig = VisionConfig()
     vram: VramConfig = VramConfig()

@@ -3,19 +3,9 @@
 The seed's ``*_gb`` keys mean GiB.
 """
 
-from typing import Annotated
-
 from pydantic import Field
 
-from danzar.config.base import Fraction, PositiveSeconds, Settings, must_be
-
-DeviceName = Annotated[
-    str,
-    Field(
-        pattern=r"^(cuda:\d{1,3}|cpu|GPU-[0-9a-fA-F-]+)$",
-        json_schema_extra=must_be("cuda:N, cpu, or a GPU's UUID (GPU-...)"),
-    ),
-]
+from danzar.config.base import DeviceName, Fraction, PositiveSeconds, Settings
 
 
 class GpuMemorySettings(Settings):

@@ -1,11 +1,36 @@
-"""``vram_config.yaml``: telemetry, levels, margins and the workers' patience."""
+"""``vram_config.yaml``: telemetry, alerts, placement, pressure, devices, workers' patience."""
 
+import itertools
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from danzar.config.base import KeyProblem, PositiveSeconds, Settings, Size
+from danzar.config.base import (
+    DEVICE_FORM,
+    DEVICE_PATTERN,
+    Fraction,
+    KeyProblem,
+    Percent,
+    PositiveSeconds,
+    Seconds,
+    Settings,
+    Size,
+)
 from danzar.units import GIB, MIB
+
+
+def _check_rising(settings: Settings, keys: tuple[str, ...]) -> None:
+    """Each of these that is set is above those before it.
+
+    Raises:
+        KeyProblem: One is not.
+    """
+    marks = [(key, getattr(settings, key)) for key in keys]
+    marks = [(key, mark) for key, mark in marks if mark is not None]
+    for (lower, low), (key, mark) in itertools.pairwise(marks):
+        if mark <= low:
+            raise KeyProblem((key,), f"is {mark:g}; allowed: above {lower} ({low:g})")
 
 
 class SimulatedCard(Settings):
@@ -36,11 +61,14 @@ class TelemetrySettings(Settings):
 
 
 class MonitorSettings(Settings):
-    """When a device is called full, and how long its history is."""
+    """When people are told that a device is full, and how long its history is."""
 
-    warning_pct: float = Field(90.0, gt=0, le=100, description="Warn above this memory use.")
-    clear_pct: float = Field(85.0, gt=0, le=100, description="All clear below this.")
-    low_free: Size = Field(1 * GIB, description="Warn below this much free memory.")
+    warning_pct: Percent = Field(90.0, description="Warn above this memory use.")
+    clear_pct: Percent = Field(85.0, description="All clear below this.")
+    critical_pct: Percent | None = Field(None, description="Call it critical above this.")
+    oom_pct: Percent | None = Field(None, description="Call it out of memory above this.")
+    low_free: Size = Field(1 * GIB, description="Critical below this much free memory.")
+    hold_s: Seconds = Field(0.0, description="How long a figure must be beyond a mark.")
     history_s: PositiveSeconds = Field(3600.0, description="How far back `!gpu log` can look.")
 
     @model_validator(mode="after")
@@ -49,12 +77,28 @@ class MonitorSettings(Settings):
         if self.clear_pct > self.warning_pct:
             message = f"is {self.clear_pct:g}; allowed: at most warning_pct ({self.warning_pct:g})"
             raise KeyProblem(("clear_pct",), message)
+        _check_rising(self, ("warning_pct", "critical_pct", "oom_pct"))
         return self
 
 
 class PlacementSettings(Settings):
-    """What the planner leaves alone."""
+    """What the planner leaves alone, who makes room, and how long a request is patient."""
 
+    policy: Literal["cost", "lru", "largest", "priority"] = Field(
+        "cost", description="Which idle model makes room for another."
+    )
+    min_residence_s: Seconds = Field(
+        20.0, description="A model loaded less than this long ago is not evicted for another."
+    )
+    patience_s: Seconds = Field(
+        3.0, description="A request waits this long for busy models before it is served worse."
+    )
+    drain_after_s: Seconds = Field(
+        10.0, description="After this wait, busy models finish what they do and make room."
+    )
+    min_layer_share: Fraction = Field(
+        0.25, description="With fewer of its layers on a card, a model runs on the CPU instead."
+    )
     margin: Size = Field(256 * MIB, description="Left free on every GPU, beyond reservations.")
     host_margin: Size = Field(1 * GIB, description="Left free in host RAM.")
     keep_alive_s: PositiveSeconds = Field(
@@ -64,6 +108,39 @@ class PlacementSettings(Settings):
         True, description="Load the models at start where they fit without evicting anything."
     )
     max_queue: int = Field(16, ge=1, le=10_000, description="Requests that may wait per model.")
+
+
+class PressureSettings(Settings):
+    """When models make way for other programs, and when they come back."""
+
+    warning_pct: Percent = Field(75.0, description="Idle models leave above this memory use.")
+    critical_pct: Percent = Field(
+        85.0, description="Busy ones finish and leave, too, above this, the largest first."
+    )
+    oom_pct: Percent = Field(95.0, description="The next allocation fails above this.")
+    gap_pct: Percent = Field(5.0, description="A level ends this far below its mark.")
+    hold_s: Seconds = Field(1.0, description="How long a figure must be beyond a mark.")
+    growth: Size = Field(
+        256 * MIB, description="Other programs must have grown by this much to be made way for."
+    )
+    calm_s: Seconds = Field(10.0, description="Seconds of room before a model comes back.")
+    move_interval_s: Seconds = Field(
+        60.0, description="A model is moved at most once in this time."
+    )
+    drain_busy: bool = Field(True, description="Whether busy models leave at the critical level.")
+
+    @model_validator(mode="after")
+    def levels_rise(self) -> "PressureSettings":
+        """Each level is above the one before, and hysteresis ends above nothing."""
+        _check_rising(self, ("gap_pct", "warning_pct", "critical_pct", "oom_pct"))
+        return self
+
+
+class DeviceSettings(Settings):
+    """What Danzar may take of one device, and what it keeps free there."""
+
+    limit: Size | None = Field(None, description="The most that Danzar may lease there.")
+    reserve: Size = Field(0, description="Kept free for other programs, games above all.")
 
 
 class WorkerSettings(Settings):
@@ -86,4 +163,16 @@ class VramConfig(Settings):
     telemetry: TelemetrySettings = TelemetrySettings()
     monitor: MonitorSettings = MonitorSettings()
     placement: PlacementSettings = PlacementSettings()
+    pressure: PressureSettings = PressureSettings()
+    devices: dict[str, DeviceSettings] = Field(
+        default_factory=dict, description="By cuda:N, a GPU's UUID, or cpu (host RAM)."
+    )
     workers: WorkerSettings = WorkerSettings()
+
+    @model_validator(mode="after")
+    def devices_are_devices(self) -> "VramConfig":
+        """Each name under ``devices`` could be a device."""
+        for name in self.devices:
+            if re.match(DEVICE_PATTERN, name) is None:
+                raise KeyProblem(("devices", name), f"is no device; allowed: {DEVICE_FORM}")
+        return self

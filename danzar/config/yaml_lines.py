@@ -73,7 +73,7 @@ def read_yaml(raw: bytes | str) -> Document:
     """
     loader: _Loader | None = None
     try:
-        loader = _Loader(_decode(raw))
+        loader = _Loader(decode(raw))
         root = loader.get_single_node()
         return _convert_document(loader, root)
     except YamlProblem:
@@ -92,7 +92,17 @@ def read_yaml(raw: bytes | str) -> Document:
         raise YamlProblem(line, "is no YAML: a number or escape in it is out of range") from exc
 
 
-def _decode(raw: bytes | str) -> str:
+def compose(text: str) -> yaml.Node | None:
+    """The tree of a text that ``read_yaml`` reads, with the place of every part."""
+    return _Loader(text).get_single_node()
+
+
+def decode(raw: bytes | str) -> str:
+    """The file's text, without its byte order mark.
+
+    Raises:
+        YamlProblem: It is too large, or not UTF-8.
+    """
     if len(raw) > MAX_BYTES:
         raise YamlProblem(1, f"is larger than {MAX_BYTES // 1024} KiB")
     if isinstance(raw, str):

@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from danzar.core.book import Lease, LeaseState, Reservation
 from danzar.core.device import DeviceSnapshot, ProcessUse
-from danzar.core.ledger import Lease, LeaseState, Reservation
 
 
 class LedgerView(Protocol):

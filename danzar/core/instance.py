@@ -5,7 +5,13 @@ cold -> loading -> ready -> draining -> unloading -> cold
           +----------+----------+-----------+--> failed -> loading (after its backoff)
 """
 
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from danzar.core.model import ModelFacts
+from danzar.core.plan import PlacedOn, Plan, PlanInputs
+from danzar.core.queue import JobQueue
+from danzar.core.usage import Usage
 
 
 class InstanceState(StrEnum):
@@ -21,7 +27,9 @@ class InstanceState(StrEnum):
 
 TRANSITIONS: dict[InstanceState, frozenset[InstanceState]] = {
     InstanceState.COLD: frozenset({InstanceState.LOADING}),
-    InstanceState.LOADING: frozenset({InstanceState.READY, InstanceState.FAILED}),
+    InstanceState.LOADING: frozenset(
+        {InstanceState.READY, InstanceState.FAILED, InstanceState.COLD}
+    ),
     InstanceState.READY: frozenset(
         {InstanceState.DRAINING, InstanceState.UNLOADING, InstanceState.FAILED}
     ),
@@ -29,8 +37,81 @@ TRANSITIONS: dict[InstanceState, frozenset[InstanceState]] = {
     InstanceState.UNLOADING: frozenset({InstanceState.COLD, InstanceState.FAILED}),
     InstanceState.FAILED: frozenset({InstanceState.LOADING}),
 }
+HELD = (InstanceState.READY, InstanceState.DRAINING)
 
 
 def can_become(current: InstanceState, wanted: InstanceState) -> bool:
     """Whether the table allows the step."""
     return wanted in TRANSITIONS[current]
+
+
+@dataclass(slots=True)
+class Instance:
+    """One model's place and state. Only the scheduler changes it.
+
+    Attributes:
+        load_id: Counts up with every load; what workers report by. ``None`` while cold.
+        lease_ids: One for each share of its placement, in the same order.
+        failures: Loads and jobs that failed in a row.
+        not_before_s: After a failure: no load before this time.
+        too_full: How often in a row a load found less free than was booked.
+        paused_until_s: It is not planned again before; its requests wait.
+        ran_out_bytes: By device UUID: ``(bytes, until when)`` of a load that was too large there.
+        moved_s: When pressure last moved it; at most once a minute.
+        yielded_s: When it left because of pressure and has not come back; ``None`` otherwise.
+        wanted_s: When a person asked for it to be loaded; ``None`` when nobody did.
+        last_plan: The newest plan for it with what it was made from, for ``why``.
+    """
+
+    facts: ModelFacts
+    queue: JobQueue
+    usage: Usage = field(default_factory=Usage)
+    state: InstanceState = InstanceState.COLD
+    load_id: int | None = None
+    placed: PlacedOn | None = None
+    lease_ids: tuple[int, ...] = ()
+    in_flight: set[int] = field(default_factory=set)
+    last_used_s: float = 0.0
+    loaded_s: float = 0.0
+    failures: int = 0
+    not_before_s: float = 0.0
+    last_error: str | None = None
+    too_full: int = 0
+    paused_until_s: float = 0.0
+    ran_out_bytes: dict[str, tuple[int, float]] = field(default_factory=dict)
+    moved_s: float | None = None
+    yielded_s: float | None = None
+    wanted_s: float | None = None
+    last_plan: tuple[PlanInputs, Plan] | None = None
+
+    def become(self, state: InstanceState) -> None:
+        """Change the state along the table."""
+        if not can_become(self.state, state):
+            raise AssertionError(f"{self.facts.name}: {self.state} -> {state} is not in the table")
+        self.state = state
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.facts.name
+
+    @property
+    def device_uuid(self) -> str | None:
+        """The device that hosts it, or most of it; ``None`` while cold."""
+        return self.placed.device_uuid if self.placed else None
+
+    @property
+    def degraded(self) -> str | None:
+        """Why it runs worse than configured; ``None`` when it does not."""
+        return self.placed.degraded if self.placed else None
+
+    @property
+    def asked_s(self) -> float | None:
+        """When it was first asked for by what waits for it now; ``None`` when nobody waits."""
+        asked = [t for t in (self.queue.oldest_s, self.wanted_s) if t is not None]
+        return min(asked, default=None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs on it or waits for it."""
+        return not self.in_flight and not len(self.queue)

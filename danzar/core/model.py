@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from danzar.core.device import DeviceKind, DeviceSnapshot, matches_device
+from danzar.core.variant import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,24 +12,27 @@ class ModelFacts:
     """One model as the planner sees it.
 
     Attributes:
-        engine: Models of one engine share a process, and so a CUDA context, per device.
+        worker: Models of one worker share a process, and so a CUDA context, per device.
         purpose: ``chat`` or ``vision``: what reservations and budgets count by.
-        cuda_bytes: Weights, caches and activations on a GPU.
-        context_bytes: The CUDA context of a process, paid by the engine's first model on a GPU.
-        host_bytes: Host RAM when it runs on the CPU.
+        variants: The ways to load it, best first; at least one.
+        context_bytes: The CUDA context of a process, paid by the worker's first model on a GPU.
+        process_bytes: Host RAM of the worker's process.
         preferred: Devices to try first (``cuda:N`` or UUID), best first.
         min_free_bytes: A GPU with less measured free memory than this is not used.
         wants_cpu: It runs on the CPU by nature; GPUs are not tried.
         slots: Requests that it serves at once.
-        priority: Higher stays longer under the ``priority`` policy.
+        priority: Higher stays longer, under pressure and under the ``priority`` policy.
+        pinned: Never evicted and never unloaded by itself.
+        protected: Never moved because other programs want the card.
+        fallback: A smaller model that answers instead where this one can't be placed.
     """
 
     name: str
-    engine: str
+    worker: str
     purpose: str
-    cuda_bytes: int
-    context_bytes: int
-    host_bytes: int
+    variants: tuple[Variant, ...]
+    context_bytes: int = 0
+    process_bytes: int = 0
     preferred: tuple[str, ...] = ()
     min_free_bytes: int = 0
     allow_cpu: bool = True
@@ -36,6 +40,13 @@ class ModelFacts:
     slots: int = 1
     priority: int = 0
     pinned: bool = False
+    protected: bool = False
+    fallback: str | None = None
+
+    @property
+    def cuda_bytes(self) -> int:
+        """What it takes on a GPU as configured, without the CUDA context."""
+        return self.variants[0].cuda_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +54,15 @@ class Job:
     """One request that waits for or runs on a model.
 
     Attributes:
-        retried: Its worker was lost before the first part, and it is asked a second time.
+        retried: It ran before and its worker or its memory was lost before the first part.
+        note: Why another model answers than the one that was asked; ``None`` when it does not.
     """
 
     job_id: int
     model: str
     submitted_s: float
     retried: bool = False
+    note: str | None = None
 
 
 def device_order(facts: ModelFacts, snapshots: Sequence[DeviceSnapshot]) -> tuple[str, ...]:

@@ -1,259 +1,226 @@
-"""Where a model may be loaded: a plan made from values alone, with its reasons. Pure.
+"""Where and how a model may be loaded: a plan made from values alone, with its reasons. Pure.
 
-Candidates are tried in the demand's own order: first every GPU as it stands, then every GPU after
-evicting idle models, then the CPU. Eviction is only planned where it is enough.
+For each variant, best first: every GPU as it stands; every GPU once begun unloads are done; the GPU
+on which the cheapest idle models make room; several GPUs together (after all variants that lose no
+quality were tried on one GPU, which leaves the others free). Then a part of the layers on a GPU,
+then the CPU; protected models go last of all. While a request has waited less than ``patience_s``,
+busy models that would make room for all of it are waited for instead.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial as bind
 
-from danzar.core.device import DeviceKind, DeviceSnapshot
-from danzar.core.eviction import EvictionPolicy, Resident, choose_victims
-from danzar.core.ledger import Ledger
-from danzar.units import format_gib
+from danzar.core.candidates import Candidate, bytes_on_gpu, on_host, partial, split, whole
+from danzar.core.eviction import Resident, Victims, choose_victims
+from danzar.core.plan import (
+    Impossible,
+    NeedsEviction,
+    PlacedOn,
+    Plan,
+    PlanInputs,
+    WaitForIdle,
+    WaitForRelease,
+)
+from danzar.core.plan_text import (
+    eviction_text,
+    impossible_text,
+    placed_text,
+    waiting_text,
+    why_worse,
+)
+from danzar.core.plan_view import View
+from danzar.core.room import Room
+from danzar.core.variant import LayerShape, Rung, Variant
 
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """A model that needs a place.
-
-    Attributes:
-        cuda_bytes: What it takes on a GPU, without the CUDA context.
-        context_bytes: The CUDA context of a new process.
-        shared_on: UUIDs of GPUs on which its engine already has a process and so a context.
-        host_bytes: What it takes in host RAM when it runs on the CPU.
-        device_order: UUIDs of GPUs to try, best first; others are not tried.
-        ran_out: UUIDs of GPUs that ran out while it was loaded there; not tried.
-        min_free_bytes: A GPU with less measured free memory than this is not used.
-        allow_cpu: Whether the CPU may host it.
-        wants_cpu: It belongs on the CPU, so that being there degrades nothing.
-    """
-
-    model: str
-    purpose: str
-    cuda_bytes: int
-    context_bytes: int
-    host_bytes: int
-    device_order: tuple[str, ...]
-    shared_on: frozenset[str]
-    allow_cpu: bool
-    wants_cpu: bool = False
-    ran_out: frozenset[str] = frozenset()
-    min_free_bytes: int = 0
-
-    def bytes_on(self, gpu: DeviceSnapshot) -> int:
-        """What it takes on this GPU, with the context where it must pay for one."""
-        return self.cuda_bytes + (0 if gpu.uuid in self.shared_on else self.context_bytes)
+# Smaller batches make prompts slower and answers no worse.
+_LOSSLESS = (Rung.FULL, Rung.BATCH)
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedOn:
-    """Load here now.
-
-    Attributes:
-        degraded: One sentence for people with the number that forced a worse place, or ``None``.
-    """
-
-    device_uuid: str
-    size_bytes: int
-    reason: str
-    degraded: str | None = None
+def plan_placement(inputs: PlanInputs) -> Plan:
+    """The plan for one demand; the same inputs always give the same plan."""
+    view = View(inputs)
+    for attempt in _attempts(view):
+        if (plan := attempt()) is not None:
+            return plan
+    return Impossible(view.shortfall_bytes(), impossible_text(view))
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsEviction:
-    """Unload the victims, then plan again."""
-
-    device_uuid: str
-    victims: tuple[str, ...]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class WaitForRelease:
-    """Unloads that have begun will make room; evict nothing more."""
-
-    device_uuid: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Impossible:
-    """No device can take it.
-
-    Attributes:
-        shortfall_bytes: How much is missing on the device that came closest; ``None`` if no
-            device could be measured.
-    """
-
-    shortfall_bytes: int | None
-    reason: str
+def _attempts(view: View) -> Iterable[Callable[[], Plan | None]]:
+    """Every way, best first."""
+    variants = view.demand.variants
+    lossless = [v for v in variants if v.rung in _LOSSLESS]
+    for variant in lossless:
+        yield from _on_one_gpu(view, variant)
+        if variant is variants[0] and view.demand.waited_s < view.rules.patience_s:
+            yield bind(_once_idle, view, variant, view.unprotected)
+    for variant in lossless:
+        yield bind(_split, view, variant)
+    for variant in variants[len(lossless) :]:
+        yield from _on_one_gpu(view, variant)
+        yield bind(_split, view, variant)
+    yield bind(_in_part, view, variants[-1])
+    for variant in variants:
+        yield bind(_on_cpu, view, variant)
+    for variant in variants:
+        yield bind(_once_idle, view, variant, view.unprotected)
+    for variant in variants:
+        yield bind(_after_eviction, view, variant, view.last_resort)
+        yield bind(_once_idle, view, variant, view.movable)
 
 
-Plan = PlacedOn | NeedsEviction | WaitForRelease | Impossible
+def _on_one_gpu(view: View, variant: Variant) -> Iterable[Callable[[], Plan | None]]:
+    yield bind(_as_it_stands, view, variant)
+    yield bind(_after_release, view, variant)
+    yield bind(_after_eviction, view, variant, view.evictable)
 
 
-def plan_placement(
-    demand: Demand,
-    snapshots: Sequence[DeviceSnapshot],
-    ledger: Ledger,
-    residents: Iterable[Resident],
-    policy: EvictionPolicy,
-) -> Plan:
-    """The plan for one demand; the same values always give the same plan."""
-    gpus = _in_order(demand, snapshots)
-    usable = [g for g in gpus if _is_usable(demand, g)]
-    return (
-        _as_it_stands(demand, usable, gpus, ledger)
-        or _after_release(demand, usable, ledger)
-        or _after_eviction(demand, usable, ledger, tuple(residents), policy)
-        or _on_cpu(demand, snapshots, gpus, ledger)
-        or _impossible(demand, snapshots, gpus, ledger)
-    )
-
-
-def _in_order(demand: Demand, snapshots: Sequence[DeviceSnapshot]) -> tuple[DeviceSnapshot, ...]:
-    if demand.wants_cpu:
-        return ()
-    by_uuid = {s.uuid: s for s in snapshots if s.kind is DeviceKind.CUDA}
-    return tuple(by_uuid[uuid] for uuid in demand.device_order if uuid in by_uuid)
-
-
-def _is_usable(demand: Demand, gpu: DeviceSnapshot) -> bool:
-    known_free = gpu.free_bytes is not None and gpu.free_bytes >= demand.min_free_bytes
-    return known_free and gpu.uuid not in demand.ran_out
-
-
-def _as_it_stands(
-    demand: Demand,
-    usable: Sequence[DeviceSnapshot],
-    gpus: Sequence[DeviceSnapshot],
-    ledger: Ledger,
-) -> PlacedOn | None:
-    for gpu in usable:
-        headroom = ledger.headroom_bytes(gpu, demand.purpose)
-        if headroom is not None and headroom >= demand.bytes_on(gpu):
-            reason = (
-                f"{gpu.label} has {format_gib(headroom)} of headroom, "
-                f"{format_gib(demand.bytes_on(gpu))} are needed"
-            )
-            return PlacedOn(
-                gpu.uuid, demand.bytes_on(gpu), reason, _second_choice(demand, gpu, gpus, ledger)
-            )
+def _as_it_stands(view: View, variant: Variant) -> PlacedOn | None:
+    for room in view.usable:
+        candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
+        if view.fits(candidate):
+            return _placed(view, candidate)
     return None
 
 
-def _after_release(
-    demand: Demand, gpus: Sequence[DeviceSnapshot], ledger: Ledger
-) -> WaitForRelease | None:
-    for gpu in gpus:
-        coming = ledger.releasing_on(gpu.uuid)
-        headroom = _headroom_without(demand, gpu, ledger, coming)
-        if coming and headroom is not None and headroom >= demand.bytes_on(gpu):
-            return WaitForRelease(gpu.uuid, f"unloads on {gpu.label} make room")
+def _after_release(view: View, variant: Variant) -> WaitForRelease | None:
+    for room in view.usable:
+        candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
+        coming = room.releasing()
+        if coming and view.fits(candidate, gone=coming):
+            return WaitForRelease(
+                room.device.uuid, f"unloads on {room.device.label} are making room"
+            )
     return None
 
 
 def _after_eviction(
-    demand: Demand,
-    gpus: Sequence[DeviceSnapshot],
-    ledger: Ledger,
-    residents: tuple[Resident, ...],
-    policy: EvictionPolicy,
+    view: View, variant: Variant, residents: Sequence[Resident]
 ) -> NeedsEviction | None:
-    for gpu in gpus:
-        coming = ledger.releasing_on(gpu.uuid)
-        headroom = _headroom_without(demand, gpu, ledger, coming)
-        if headroom is None:
+    """On the GPU where it costs least; the better-liked one of equals."""
+    best: tuple[Room, Victims] | None = None
+    for room in view.usable:
+        candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
+        found = _victims(view, room, candidate, residents)
+        if found is not None and (best is None or found.rank < best[1].rank):
+            best = room, found
+    if best is None:
+        return None
+    return _evict(view, variant.cuda_bytes, *best)
+
+
+def _victims(
+    view: View, room: Room, candidate: Candidate, residents: Iterable[Resident]
+) -> Victims | None:
+    """The cheapest of the residents whose going makes the candidate fit on its first device."""
+    uuid, purpose = room.device.uuid, view.demand.purpose
+    coming = room.releasing()
+    headroom = room.headroom_bytes(purpose, coming)
+    if headroom is None or not view.may_take(room, candidate.shares[0].size_bytes):
+        return None
+
+    def is_enough(gone: Sequence[Resident]) -> bool:
+        lease_ids = coming.union(*(r.lease_ids for r in gone))
+        return view.fits(candidate, gone=lease_ids)
+
+    return choose_victims(
+        [r for r in residents if r.bytes_on(uuid)],
+        uuid,
+        candidate.shares[0].size_bytes - headroom,
+        is_enough,
+        view.rules.policy,
+    )
+
+
+def _evict(view: View, size_bytes: int, room: Room, victims: Victims) -> NeedsEviction:
+    names = tuple(v.model for v in victims.residents)
+    needed = bytes_on_gpu(view.demand, size_bytes, room.device.uuid)
+    return NeedsEviction(room.device.uuid, names, eviction_text(view, room, needed, victims))
+
+
+def _split(view: View, variant: Variant) -> Plan | None:
+    """Over several GPUs as they stand, or after idle models left them, the cheapest first."""
+    if variant.layers is None or len(view.usable) < 2:  # noqa: PLR2004 - one card is no split
+        return None
+    gone: list[Resident] = []
+    coming = frozenset[int]().union(*(r.releasing() for r in view.usable))
+    for resident in (None, *sorted(view.evictable, key=lambda r: (r.cost_s, r.model))):
+        gone += [] if resident is None else [resident]
+        lease_ids = coming.union(*(r.lease_ids for r in gone))
+        candidate = split(view.demand, variant, view.headrooms(lease_ids), view.host_uuid)
+        if candidate is None or not view.fits(candidate, gone=lease_ids):
             continue
-        missing = demand.bytes_on(gpu) - headroom
-        here = [r for r in residents if r.device_uuid == gpu.uuid and r.lease_id not in coming]
-        victims = choose_victims(here, missing, policy)
-        gone = (*coming, *(v.lease_id for v in victims))
-        after = _headroom_without(demand, gpu, ledger, gone)
-        if victims and after is not None and after >= demand.bytes_on(gpu):
-            names = tuple(v.model for v in victims)
-            reason = f"{gpu.label} lacks {format_gib(missing)}; idle: {', '.join(names)}"
-            return NeedsEviction(gpu.uuid, names, reason)
+        if gone:
+            return _evict_for_split(view, candidate, gone)
+        if coming and not view.fits(candidate):
+            return WaitForRelease(candidate.shares[0].device_uuid, "unloads are making room")
+        return _placed(view, candidate)
     return None
 
 
-def _headroom_without(
-    demand: Demand, gpu: DeviceSnapshot, ledger: Ledger, lease_ids: Collection[int]
-) -> int | None:
-    """Headroom once these leases are gone."""
-    headroom = ledger.headroom_bytes(gpu, demand.purpose)
-    if headroom is None:
-        return None
-    return headroom + ledger.gain_bytes(gpu.uuid, lease_ids, demand.purpose)
+def _evict_for_split(view: View, candidate: Candidate, gone: list[Resident]) -> NeedsEviction:
+    uuids = {share.device_uuid for share in candidate.shares}
+    victims = [r for r in gone if any(r.bytes_on(uuid) for uuid in uuids)]
+    names = tuple(r.model for r in victims)
+    reason = f"{view.demand.model} goes {candidate.loss} once {', '.join(names)} left them"
+    return NeedsEviction(candidate.shares[0].device_uuid, names, reason)
 
 
-def _on_cpu(
-    demand: Demand,
-    snapshots: Sequence[DeviceSnapshot],
-    gpus: Sequence[DeviceSnapshot],
-    ledger: Ledger,
-) -> PlacedOn | None:
-    if not (demand.allow_cpu or demand.wants_cpu):
+def _in_part(view: View, variant: Variant) -> Plan | None:
+    """Some of the layers on the first GPU that can have enough of them."""
+    shape = variant.layers
+    if shape is None or view.host_uuid is None or not view.demand.allow_cpu:
         return None
-    for host in (s for s in snapshots if s.kind is DeviceKind.CPU):
-        headroom = ledger.headroom_bytes(host, demand.purpose)
-        if headroom is not None and headroom >= demand.host_bytes:
-            degraded = None if demand.wants_cpu or not gpus else _why_cpu(demand, gpus, ledger)
-            reason = degraded or f"{demand.model} runs on the CPU"
-            return PlacedOn(host.uuid, demand.host_bytes, reason, degraded)
+    for room in view.usable:
+        candidate = _part_on(view, variant, shape, room, gone=frozenset())
+        if candidate is not None and view.fits(candidate):
+            return _placed(view, candidate)
+    for room in view.usable:
+        leaving = (r.lease_ids for r in view.evictable)
+        gone = room.releasing().union(*leaving)
+        candidate = _part_on(view, variant, shape, room, gone)
+        found = candidate and _victims(view, room, candidate, view.evictable)
+        if candidate is not None and found:
+            return _evict(view, candidate.shares[0].size_bytes, room, found)
     return None
 
 
-def _second_choice(
-    demand: Demand, chosen: DeviceSnapshot, gpus: Sequence[DeviceSnapshot], ledger: Ledger
-) -> str | None:
-    if chosen is gpus[0]:
+def _part_on(
+    view: View, variant: Variant, shape: LayerShape, room: Room, gone: frozenset[int]
+) -> Candidate | None:
+    headroom_bytes = room.headroom_bytes(view.demand.purpose, gone)
+    if headroom_bytes is None or view.host_uuid is None:
         return None
-    return (
-        f"{demand.model} runs on {chosen.label}: {format_gib(demand.bytes_on(gpus[0]))} are "
-        f"needed, {_room_text(demand, gpus[0], ledger)}."
+    found = partial(view.demand, variant, room.device.uuid, headroom_bytes, view.host_uuid)
+    enough = shape.layers * view.rules.min_layer_share
+    return found if found is not None and (found.shares[0].layers or 0) >= enough else None
+
+
+def _on_cpu(view: View, variant: Variant) -> PlacedOn | None:
+    demand = view.demand
+    if view.host_uuid is None or not (demand.allow_cpu or demand.wants_cpu):
+        return None
+    candidate = on_host(demand, variant, view.host_uuid)
+    return _placed(view, candidate) if view.fits(candidate) else None
+
+
+def _once_idle(view: View, variant: Variant, residents: Sequence[Resident]) -> WaitForIdle | None:
+    """The GPU that busy or just loaded models would free, were they to go."""
+    if view.demand.wants_cpu:
+        return None
+    for room in view.usable:
+        candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
+        found = _victims(view, room, candidate, residents)
+        if found is not None:
+            names = tuple(v.model for v in found.residents)
+            return WaitForIdle(room.device.uuid, names, waiting_text(view, room, names))
+    return None
+
+
+def _placed(view: View, candidate: Candidate) -> PlacedOn:
+    return PlacedOn(
+        candidate.shares,
+        candidate.rung,
+        candidate.settings,
+        placed_text(view, candidate),
+        why_worse(view, candidate),
     )
-
-
-def _why_cpu(demand: Demand, gpus: Sequence[DeviceSnapshot], ledger: Ledger) -> str:
-    rooms = ", ".join(_room_text(demand, g, ledger) for g in gpus)
-    return (
-        f"{demand.model} runs on the CPU: {format_gib(demand.bytes_on(gpus[0]))} are needed, "
-        f"{rooms}."
-    )
-
-
-def _impossible(
-    demand: Demand,
-    snapshots: Sequence[DeviceSnapshot],
-    gpus: Sequence[DeviceSnapshot],
-    ledger: Ledger,
-) -> Impossible:
-    hosts = [s for s in snapshots if s.kind is DeviceKind.CPU] if demand.allow_cpu else []
-    missing = [
-        demand.bytes_on(g) - room
-        for g in gpus
-        if (room := ledger.headroom_bytes(g, demand.purpose)) is not None
-    ]
-    rooms = ", ".join(_room_text(demand, d, ledger) for d in (*gpus, *hosts))
-    reason = (
-        f"{demand.model} needs {format_gib(demand.cuda_bytes)} on a GPU or "
-        f"{format_gib(demand.host_bytes)} of host RAM; "
-        f"{rooms or 'no device answers'}. Close other programs or choose a smaller model."
-    )
-    return Impossible(min(missing, default=None), reason)
-
-
-def _room_text(demand: Demand, device: DeviceSnapshot, ledger: Ledger) -> str:
-    room = ledger.headroom_bytes(device, demand.purpose)
-    if device.uuid in demand.ran_out:
-        return f"{device.label} ran out of memory while loading"
-    if room is None or device.free_bytes is None:
-        return f"{device.label} has an unknown amount free"
-    if device.kind is DeviceKind.CUDA and device.free_bytes < demand.min_free_bytes:
-        return (
-            f"{device.label} has {format_gib(device.free_bytes)} free, less than "
-            f"{format_gib(demand.min_free_bytes)}"
-        )
-    return f"{device.label} has room for {format_gib(max(0, room))}"

@@ -7,11 +7,15 @@ from danzar.core.model import Job
 
 
 class JobQueue:
-    """First come, first served; a job whose worker was lost goes to the front."""
+    """First come, first served; a job whose worker was lost goes to the front.
+
+    Attributes:
+        limit: Jobs that may wait.
+    """
 
     def __init__(self, limit: int) -> None:
         """Make an empty queue of at most ``limit`` jobs."""
-        self._limit = limit
+        self.limit = limit
         self._jobs: deque[Job] = deque()
         self._told: dict[int, int] = {}
 
@@ -25,7 +29,7 @@ class JobQueue:
     @property
     def is_full(self) -> bool:
         """Whether another new job must be refused."""
-        return len(self._jobs) >= self._limit
+        return len(self._jobs) >= self.limit
 
     def add(self, job: Job) -> None:
         """Queue a job. The caller asks ``is_full`` first; a retried job is always taken."""
@@ -33,6 +37,11 @@ class JobQueue:
             self._jobs.appendleft(job)
         else:
             self._jobs.append(job)
+
+    @property
+    def oldest_s(self) -> float | None:
+        """When the job that waits longest was submitted; ``None`` for an empty queue."""
+        return min((job.submitted_s for job in self._jobs), default=None)
 
     def pop(self) -> Job:
         """The next job."""

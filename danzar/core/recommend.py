@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from danzar.core.book import Reservation
 from danzar.core.device import DeviceKind
 from danzar.core.device_memory import DeviceMemory
 from danzar.core.device_text import device_title, process_title
-from danzar.core.ledger import Reservation
 from danzar.core.pressure import PressureRules
 from danzar.core.vision_device import CHAT, NO_GPU, VisionChoice
 from danzar.units import format_gib

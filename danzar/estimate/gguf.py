@@ -1,60 +1,38 @@
 """What a GGUF model will need, computed from its file before it is loaded.
 
-The terms follow llama.cpp's own allocations, which it logs at a load: model, KV and compute
-buffers. On the CPU the sum agreed within 1 % for SmolLM2 and within 3 % for other shapes (see the
-test against llama.cpp); the CUDA context's share is assumed until a load was measured.
+The terms follow llama.cpp's own allocations, which it logs at a load: model, KV, compute and output
+buffers. What a CUDA context takes is assumed until a load was measured.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from danzar.core.footprint import Footprint
-from danzar.estimate.gguf_model import GgufModel, Layer, read_model
+from danzar.estimate.gguf_frame import Part
+from danzar.estimate.gguf_graph import Compute, compute
+from danzar.estimate.gguf_layers import Layer
+from danzar.estimate.gguf_model import GgufModel, read_model
+from danzar.estimate.gguf_settings import GgufSettings, KvType, kv_cache_bytes
 from danzar.units import MIB
 
-KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+__all__ = [
+    "CUDA_CONTEXT_BYTES",
+    "GgufSettings",
+    "KvType",
+    "SplitFootprint",
+    "check_gguf",
+    "estimate_gguf",
+    "split_footprint",
+    "split_over",
+]
 
-# Numbers in a block, and the bytes of it.
-_KV_BLOCKS: dict[KvType, tuple[int, int]] = {
-    "f32": (1, 4),
-    "f16": (1, 2),
-    "bf16": (1, 2),
-    "q8_0": (32, 34),
-    "q5_1": (32, 24),
-    "q5_0": (32, 22),
-    "q4_1": (32, 20),
-    "q4_0": (32, 18),
-    "iq4_nl": (32, 18),
-}
-_CONTEXT_STEP = 256
 _FLOAT_BYTES = 4
-_HALF_BYTES = 2
+# Where all layers are on several cards, llama.cpp works on so many batches at once, and each card
+# holds the inputs of all of them.
+BATCHES_IN_FLIGHT = 4
 
 # Assumed, not measured: context, kernels and cuBLAS work space of llama.cpp on one card.
 CUDA_CONTEXT_BYTES = 384 * MIB
-
-
-@dataclass(frozen=True, slots=True)
-class GgufSettings:
-    """How a model will be loaded.
-
-    Attributes:
-        context: Tokens that the KV cache holds.
-        batch: Tokens computed at once (llama.cpp's ``n_ubatch``).
-        gpu_layers: Blocks on the card, counted from the output, which is the first; -1 is all.
-        flash_attention: Whether attention is computed without the matrix of all pairs.
-    """
-
-    context: int
-    batch: int = 512
-    kv_type: KvType = "f16"
-    gpu_layers: int = -1
-    flash_attention: bool = False
-
-    def __post_init__(self) -> None:
-        if self.context < 1 or self.batch < 1:
-            raise ValueError(f"context {self.context} and batch {self.batch} must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +64,7 @@ def estimate_gguf(
 
     Blocks for tens of milliseconds. Raises as ``check_gguf`` does.
     """
-    settings = GgufSettings(context, batch, kv_type, gpu_layers)
+    settings = GgufSettings(context, batch, kv_type, kv_type, gpu_layers)
     split = split_footprint(read_model(path), settings)
     return split.host if gpu_layers == 0 else split.card
 
@@ -98,16 +76,79 @@ def split_footprint(model: GgufModel, settings: GgufSettings) -> SplitFootprint:
     first_on_card = places - on_card
     host_layers, card_layers = model.layers[:first_on_card], model.layers[first_on_card:]
     return SplitFootprint(
-        card=_card(model, card_layers, settings) if on_card else Footprint(0),
+        card=_card(model, card_layers, settings, has_output=True) if on_card else Footprint(0),
         host=_host(model, host_layers, settings, has_output=on_card == 0),
     )
 
 
-def _card(model: GgufModel, layers: tuple[Layer, ...], settings: GgufSettings) -> Footprint:
+def split_over(
+    model: GgufModel, settings: GgufSettings, layers_per_card: tuple[int, ...]
+) -> tuple[Footprint, ...]:
+    """What each of several cards needs that share all layers, the output counted as the last.
+
+    Args:
+        model: What is split.
+        settings: How it is loaded.
+        layers_per_card: Together the model's layers and 1 for the output.
+
+    Raises:
+        ValueError: The numbers don't add up.
+    """
+    places = len(model.layers) + 1
+    if sum(layers_per_card) != places or min(layers_per_card) < 0:
+        raise ValueError(f"{layers_per_card} must be {places} layers together")
+    footprints, first = [], 0
+    for count in layers_per_card:
+        layers = model.layers[first : first + count]
+        first += count
+        has_output = count > 0 and first == places
+        footprint = _card(model, layers, settings, has_output=has_output, shared=True)
+        footprints.append(footprint if count else Footprint(0))
+    return tuple(footprints)
+
+
+def compute_of(
+    model: GgufModel, layers: tuple[Layer, ...], settings: GgufSettings, *, has_output: bool
+) -> Compute:
+    """The compute buffer of the device that has these layers."""
+    part = Part(
+        layers,
+        model.embedding_width,
+        model.vocabulary if has_output else 0,
+        _widest(model),
+        model.window_tokens,
+    )
+    return compute(part, settings)
+
+
+def cache_bytes(model: GgufModel, layers: tuple[Layer, ...], settings: GgufSettings) -> int:
+    """The KV cache of some layers."""
+    return kv_cache_bytes(layers, settings, model.window_tokens, widest=_widest(model))
+
+
+def logits_bytes(model: GgufModel) -> int:
+    """llama.cpp's output buffer, in host RAM: the odds of each word, for one token."""
+    return model.vocabulary * _FLOAT_BYTES
+
+
+def _widest(model: GgufModel) -> int:
+    return max((layer.value_width for layer in model.layers), default=0)
+
+
+def _card(
+    model: GgufModel,
+    layers: tuple[Layer, ...],
+    settings: GgufSettings,
+    *,
+    has_output: bool,
+    shared: bool = False,
+) -> Footprint:
+    sizes = compute_of(model, layers, settings, has_output=has_output)
+    copies_bytes = (BATCHES_IN_FLIGHT - 1) * sizes.inputs_bytes if shared else 0
     return Footprint(
-        weights_bytes=model.output_bytes + _weights_bytes(layers),
-        kv_cache_bytes=_kv_cache_bytes(layers, settings),
-        activations_bytes=_activations_bytes(model, layers, settings, has_output=True),
+        weights_bytes=_weights_bytes(layers) + (model.output_bytes if has_output else 0),
+        kv_cache_bytes=cache_bytes(model, layers, settings),
+        activations_bytes=sizes.buffer_bytes + copies_bytes,
         cuda_context_bytes=CUDA_CONTEXT_BYTES,
     )
 
@@ -116,14 +157,13 @@ def _host(
     model: GgufModel, layers: tuple[Layer, ...], settings: GgufSettings, *, has_output: bool
 ) -> Footprint:
     # In host RAM a shared output is the embedding table itself, not a copy.
-    own_output = model.output_bytes - (model.input_bytes if model.output_shared else 0)
+    own_output_bytes = model.output_bytes - model.shared_bytes if has_output else 0
+    copied_bytes = _rewritten_bytes(model) if has_output else 0
+    sizes = compute_of(model, layers, settings, has_output=has_output)
     return Footprint(
-        weights_bytes=model.input_bytes
-        + _weights_bytes(layers)
-        + (own_output if has_output else 0),
-        kv_cache_bytes=_kv_cache_bytes(layers, settings),
-        activations_bytes=_activations_bytes(model, layers, settings, has_output=has_output)
-        + model.vocabulary * _FLOAT_BYTES,
+        weights_bytes=model.input_bytes + _weights_bytes(layers) + own_output_bytes + copied_bytes,
+        kv_cache_bytes=cache_bytes(model, layers, settings),
+        activations_bytes=sizes.buffer_bytes + logits_bytes(model),
     )
 
 
@@ -131,54 +171,6 @@ def _weights_bytes(layers: tuple[Layer, ...]) -> int:
     return sum(layer.weights_bytes for layer in layers)
 
 
-def _kv_cache_bytes(layers: tuple[Layer, ...], settings: GgufSettings) -> int:
-    """Keys and values of all tokens in all layers.
-
-    Layers with a sliding window count in full, because llama-cpp-python keeps them in full.
-    """
-    block, block_bytes = _KV_BLOCKS[settings.kv_type]
-    tokens = _padded_context(settings)
-    return sum(
-        tokens * width // block * block_bytes
-        for layer in layers
-        for width in (layer.key_width, layer.value_width)
-    )
-
-
-def _padded_context(settings: GgufSettings) -> int:
-    return -(-settings.context // _CONTEXT_STEP) * _CONTEXT_STEP
-
-
-def _activations_bytes(
-    model: GgufModel, layers: tuple[Layer, ...], settings: GgufSettings, *, has_output: bool
-) -> int:
-    """The most that is alive at one moment: in attention, feed-forward or output.
-
-    How many copies of the hidden state are alive at each was found by comparing with the compute
-    buffers that llama.cpp logs for models of several shapes.
-    """
-    tokens = min(settings.batch, settings.context)
-    hidden_bytes = model.embedding_width * tokens * _FLOAT_BYTES
-    output_bytes = model.vocabulary * tokens * _FLOAT_BYTES + 3 * hidden_bytes
-    moments = [output_bytes if has_output else hidden_bytes]
-    for layer in layers:
-        moments.append(3 * hidden_bytes + _attention_bytes(layer, settings, tokens))
-        moments.append(4 * hidden_bytes + _feed_forward_bytes(layer, settings, tokens))
-    return max(moments)
-
-
-def _attention_bytes(layer: Layer, settings: GgufSettings, tokens: int) -> int:
-    """The mask, the batch's own parts, and without flash attention the matrix of all pairs."""
-    width = 2 * layer.query_width + layer.key_width + layer.value_width
-    pairs = 0 if settings.flash_attention else _padded_context(settings) * layer.heads
-    return _mask_bytes(settings, tokens) + (width + pairs) * tokens * _FLOAT_BYTES
-
-
-def _feed_forward_bytes(layer: Layer, settings: GgufSettings, tokens: int) -> int:
-    """Gate, up and their product; the mask waits for the next layer."""
-    return _mask_bytes(settings, tokens) + 3 * layer.feed_forward_width * tokens * _FLOAT_BYTES
-
-
-def _mask_bytes(settings: GgufSettings, tokens: int) -> int:
-    number_bytes = _HALF_BYTES if settings.flash_attention else _FLOAT_BYTES
-    return _padded_context(settings) * tokens * number_bytes
+def _rewritten_bytes(model: GgufModel) -> int:
+    """Copies that only a model without any layer on a card has."""
+    return model.rewritten_bytes + sum(layer.rewritten_bytes for layer in model.layers)

@@ -52,10 +52,16 @@ Value = int | float | bool | str | tuple[int | float | bool, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor. ``offset_bytes`` counts from the start of the tensor data."""
+    """One tensor.
+
+    Attributes:
+        kind: Number of its type in ``BLOCKS``.
+        offset_bytes: Counted from the start of the tensor data.
+    """
 
     name: str
     shape: tuple[int, ...]
+    kind: int
     offset_bytes: int
     size_bytes: int
 
@@ -179,7 +185,7 @@ class _HeaderReader:
             raise self._refuse(f"tensor {name!r} is of the unknown type {kind}")
         block_items, block_bytes = BLOCKS[kind]
         size_bytes = math.prod(shape) // block_items * block_bytes
-        return Tensor(name, shape, self._number(_U64), size_bytes)
+        return Tensor(name, shape, kind, self._number(_U64), size_bytes)
 
     def _scalar(self, kind: int) -> int | float | bool:
         if kind not in _SCALARS:

@@ -4,17 +4,32 @@ A page of another site can make a browser ask 127.0.0.1, under its own name (DNS
 across origins. Both are refused: by the ``Host`` header and by ``Origin``.
 """
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from danzar.config.bot import HttpSettings
-from danzar.errors import DanzarError
-from danzar.http.status_json import Json, StatusFacts, devices_json, status_json
+from danzar.core.plan import Plan, PlanInputs
+from danzar.errors import BadInput, DanzarError, ModelMissing
+from danzar.http.model_json import Json, explanation_json
+from danzar.http.status_json import (
+    VERSION,
+    StatusFacts,
+    devices_json,
+    history_json,
+    models_json,
+    status_json,
+)
+from danzar.model_text import find_model
+from danzar.model_view import ModelView
+from danzar.plan_explain import explain
 
 LOOPBACK = "127.0.0.1"
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -24,31 +39,82 @@ class StatusServerError(DanzarError):
     """The status API could not take its port."""
 
 
-def status_app(facts: Callable[[], StatusFacts]) -> web.Application:
+class Planner(Protocol):
+    """The part of ``danzar.manager.ModelManager`` that explains."""
+
+    def now_s(self) -> float:
+        """The scheduler's clock, monotonic seconds."""
+        ...
+
+    def models(self) -> tuple[ModelView, ...]:
+        """Every model as it is now."""
+        ...
+
+    def plan(self, model: str) -> tuple[PlanInputs, Plan]:
+        """Where a model would go now; touches nothing."""
+        ...
+
+    def why(self, model: str) -> tuple[PlanInputs, Plan] | None:
+        """The last decision about a model."""
+        ...
+
+
+def status_app(facts: Callable[[], StatusFacts], planner: Planner) -> web.Application:
     """The application; ``facts`` is called once per request and must not block."""
+    bodies: dict[str, Callable[[StatusFacts], Json]] = {
+        "status": status_json,
+        "devices": lambda now: devices_json(now.devices, now.asked),
+        "models": models_json,
+        "history": history_json,
+    }
 
-    async def get_status(_request: web.Request) -> web.Response:
-        return _answer(status_json(facts()))
+    def show(make: Callable[[StatusFacts], Json]) -> Handler:
+        async def handle(_request: web.Request) -> web.Response:
+            return _answer(make(facts()))
 
-    async def get_devices(_request: web.Request) -> web.Response:
-        return _answer(devices_json(facts().devices))
+        return handle
 
     app = web.Application(middlewares=[_refuse_strangers])
-    app.router.add_get("/v1/status", get_status)
-    app.router.add_get("/v1/devices", get_devices)
+    for name, make in bodies.items():
+        app.router.add_get(f"/v1/{name}", show(make))
+    app.router.add_get("/v1/plan", partial(_get_plan, planner))
+    app.router.add_get("/v1/why", partial(_get_why, planner))
     return app
+
+
+async def _get_plan(planner: Planner, request: web.Request) -> web.Response:
+    inputs, plan = planner.plan(_model(planner, request))
+    told = await asyncio.to_thread(explain, inputs, plan)
+    return _answer({"version": VERSION, **explanation_json(told, inputs, age_s=None)})
+
+
+async def _get_why(planner: Planner, request: web.Request) -> web.Response:
+    name = _model(planner, request)
+    decided = planner.why(name)
+    if decided is None:
+        return _answer({"error": f"nothing was decided about {name} yet"}, 404)
+    told = await asyncio.to_thread(explain, *decided)
+    body = explanation_json(told, decided[0], age_s=planner.now_s() - told.at_s)
+    return _answer({"version": VERSION, **body})
+
+
+def _model(planner: Planner, request: web.Request) -> str:
+    wanted = request.query.get("model")
+    if wanted is None:
+        raise BadInput("say which model: ?model=NAME")
+    return find_model(wanted, (view.name for view in planner.models()))
 
 
 @asynccontextmanager
 async def serve_status(
-    facts: Callable[[], StatusFacts], settings: HttpSettings
+    facts: Callable[[], StatusFacts], planner: Planner, settings: HttpSettings
 ) -> AsyncIterator[str]:
     """Serve while the context lasts; yields the address, ``http://127.0.0.1:PORT``.
 
     Raises:
         StatusServerError: The port is taken.
     """
-    runner = web.AppRunner(status_app(facts), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(status_app(facts, planner), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, LOOPBACK, settings.port)
@@ -77,6 +143,10 @@ async def _refuse_strangers(request: web.Request, handler: Handler) -> web.Strea
         return _answer({"error": "pages of other origins may not read this API"}, 403)
     try:
         return await handler(request)
+    except ModelMissing as exc:
+        return _answer({"error": str(exc)}, 404)
+    except BadInput as exc:
+        return _answer({"error": str(exc)}, 400)
     except web.HTTPException as exc:
         return _answer({"error": exc.reason.lower()}, exc.status)
 

@@ -6,13 +6,16 @@ Sizes are bytes, ``null`` is unknown, times are ISO 8601 with a zone.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
 
+from danzar.core.book import Reservation
 from danzar.core.device_memory import DeviceMemory
+from danzar.decision import Decision
+from danzar.http.model_json import Json, decision_json, model_json
+from danzar.model_view import ModelView
+from danzar.reservations import Asked
 
 VERSION = 1
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,6 @@ class BotFacts:
     latency_s: float | None
     loop_lag_p99_s: float | None = None
     rss_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFact:
-    """One model: an ``InstanceState`` word, its device's label if it has one, requests waiting."""
-
-    name: str
-    state: str
-    device: str | None
-    queue: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +58,17 @@ class StatusFacts:
     """Everything that the API tells, at one instant.
 
     Attributes:
-        messages: Lines for the page's log, oldest first.
+        decisions: The last steps of the manager, oldest first.
+        asked: Reservations that people made.
     """
 
     bot: BotFacts
     devices: Sequence[DeviceMemory]
-    models: Sequence[ModelFact] = ()
+    models: Sequence[ModelView] = ()
     watches: Sequence[WatchFact] = ()
     alerts: Sequence[AlertFact] = ()
-    messages: Sequence[str] = ()
+    decisions: Sequence[Decision] = ()
+    asked: Sequence[Asked] = ()
 
 
 def status_json(facts: StatusFacts) -> Json:
@@ -87,26 +82,34 @@ def status_json(facts: StatusFacts) -> Json:
             "loop_lag_p99_s": _finite(facts.bot.loop_lag_p99_s),
             "rss_bytes": facts.bot.rss_bytes,
         },
-        "devices": [_device_json(d) for d in facts.devices],
-        "models": [
-            {"name": m.name, "state": m.state, "device": m.device, "queue": m.queue}
-            for m in facts.models
-        ],
+        "devices": [_device_json(d, facts.asked) for d in facts.devices],
+        "models": [model_json(view) for view in facts.models],
         "watches": [
             {"id": w.id, "source": w.source, "frames": w.frames, "device": w.device}
             for w in facts.watches
         ],
         "alerts": [{"text": a.text, "at": a.at.isoformat()} for a in facts.alerts],
-        "messages": list(facts.messages),
+        "decisions": [decision_json(d) for d in facts.decisions],
+        "messages": [_message(d) for d in facts.decisions],
     }
 
 
-def devices_json(devices: Iterable[DeviceMemory]) -> Json:
+def devices_json(devices: Iterable[DeviceMemory], asked: Sequence[Asked] = ()) -> Json:
     """The body of ``GET /v1/devices``, and of ``danzar gpu status --json``."""
-    return {"version": VERSION, "devices": [_device_json(d) for d in devices]}
+    return {"version": VERSION, "devices": [_device_json(d, asked) for d in devices]}
 
 
-def _device_json(device: DeviceMemory) -> Json:
+def models_json(facts: StatusFacts) -> Json:
+    """The body of ``GET /v1/models``."""
+    return {"version": VERSION, "models": [model_json(view) for view in facts.models]}
+
+
+def history_json(facts: StatusFacts) -> Json:
+    """The body of ``GET /v1/history``, oldest first."""
+    return {"version": VERSION, "decisions": [decision_json(d) for d in facts.decisions]}
+
+
+def _device_json(device: DeviceMemory, asked: Sequence[Asked]) -> Json:
     snapshot = device.snapshot
     return {
         "uuid": snapshot.uuid,
@@ -122,9 +125,7 @@ def _device_json(device: DeviceMemory) -> Json:
         ],
         "utilisation_pct": _finite(snapshot.utilisation_pct),
         "temperature_c": _finite(snapshot.temperature_c),
-        "reservations": [
-            {"purpose": r.purpose, "bytes": r.size_bytes} for r in device.reservations
-        ],
+        "reservations": [_reservation_json(r, asked) for r in device.reservations],
         "leases": [
             {
                 "model": x.model,
@@ -135,6 +136,16 @@ def _device_json(device: DeviceMemory) -> Json:
             for x in device.leases
         ],
     }
+
+
+def _reservation_json(reservation: Reservation, asked: Sequence[Asked]) -> Json:
+    """``by`` is who asked for it, or ``null`` where it is configured."""
+    by = next((row.actor for row in asked if row.reservation == reservation), None)
+    return {"purpose": reservation.purpose, "bytes": reservation.size_bytes, "by": by}
+
+
+def _message(decision: Decision) -> str:
+    return f"{datetime.fromtimestamp(decision.at_s, UTC):%H:%M:%S} {decision.text}"
 
 
 def _finite(value: float | None) -> float | None:

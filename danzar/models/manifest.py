@@ -1,23 +1,65 @@
 """From a model's name to what a worker needs to load it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
-from danzar.core.device import CPU_UUID
+from danzar.core.candidates import LAYERS_SETTING, SPLIT_SETTING
+from danzar.core.device import CPU_UUID, DeviceKind, DeviceSnapshot
+from danzar.core.variant import Setting
 from danzar.models.files import entry_of, resolve
 from danzar.models.verify import Verified, verify
 from danzar.workers.contract import LoadSpec
 
-__all__ = ["entry_of", "load_spec", "resolve", "slots_of"]
+__all__ = ["entry_of", "load_spec", "resolve", "slots_of", "spec_on"]
 
 # Besides one capture per watch, the media worker decodes and draws this many pictures at once.
 _MEDIA_SLOTS = 4
 # What each backend calls its number of threads.
 _THREADS = {"llama": "n_threads", "yolo": "threads", "clip": "threads", "ocr": "threads"}
+# Settings of a placement that say where layers go: fields of ``LoadSpec``, not of a backend.
+_WHERE = (LAYERS_SETTING, SPLIT_SETTING)
+_ALL_LAYERS = -1
 
 
-def load_spec(config: Config, name: str, torch_device: str, gpu_layers: int = 0) -> LoadSpec:
+def spec_on(
+    config: Config, name: str, device: DeviceSnapshot, placed: tuple[tuple[str, Setting], ...]
+) -> LoadSpec:
+    """What a worker needs to load the model as it was placed; blocks and raises as ``load_spec``.
+
+    A worker sees its own cards only, the first as ``cuda:0``; a simulated card computes on the CPU.
+
+    Args:
+        config: All settings.
+        name: The model's name in ``models.yaml``.
+        device: Which hosts it, or most of it.
+        placed: The placement's settings; they override the model's own.
+    """
+    settings = dict(placed)
+    own = {key: value for key, value in settings.items() if key not in _WHERE}
+    if device.kind is DeviceKind.CPU or device.simulated:
+        return load_spec(config, name, CPU_UUID, settings=own)
+    parts = str(settings.get(SPLIT_SETTING, ""))
+    return load_spec(
+        config,
+        name,
+        "cuda:0",
+        int(settings.get(LAYERS_SETTING, _ALL_LAYERS)),
+        layer_split=tuple(int(part) for part in parts.split(":") if part),
+        settings=own,
+    )
+
+
+def load_spec(
+    config: Config,
+    name: str,
+    torch_device: str,
+    gpu_layers: int = 0,
+    *,
+    layer_split: tuple[int, ...] = (),
+    settings: Mapping[str, Setting] | None = None,
+) -> LoadSpec:
     """What a worker needs to load the model, whose file is verified before it is handed over.
 
     Blocks: call it from a thread. Quick when the file was verified before and did not change.
@@ -27,6 +69,8 @@ def load_spec(config: Config, name: str, torch_device: str, gpu_layers: int = 0)
         name: The model's name in ``models.yaml``.
         torch_device: ``cuda:0`` or ``cpu`` as the worker sees devices.
         gpu_layers: Layers of a GGUF model on the card; -1 is all of them.
+        layer_split: How many of them go to each of the worker's cards; empty is one card.
+        settings: Override the model's own.
 
     Raises:
         ModelMissing: It is not listed, or its file is not there.
@@ -40,8 +84,9 @@ def load_spec(config: Config, name: str, torch_device: str, gpu_layers: int = 0)
         path=None if verified.path is None else str(verified.path),
         torch_device=torch_device,
         gpu_layers=gpu_layers,
+        layer_split=layer_split,
         slots=slots_of(config, entry),
-        settings=_settings(config, entry, verified, torch_device),
+        settings=_settings(config, entry, verified, torch_device) | dict(settings or {}),
     )
 
 

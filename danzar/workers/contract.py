@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from danzar.workers.chart import DrawChart, DrawnChart
+
 Box = tuple[float, float, float, float]
 
 
@@ -130,7 +132,17 @@ class Capture(Struct, frozen=True, tag="capture"):
     real_time: bool = True
 
 
-Request = Generate | CountTokens | Detect | Rank | ReadText | DecodePicture | Annotate | Capture
+Request = (
+    Generate
+    | CountTokens
+    | Detect
+    | Rank
+    | ReadText
+    | DecodePicture
+    | Annotate
+    | Capture
+    | DrawChart
+)
 
 # --- what is answered ----------------------------------------------------------------------
 
@@ -238,6 +250,7 @@ Result = (
     | DecodedPicture
     | AnnotatedPicture
     | CaptureEnded
+    | DrawnChart
 )
 
 # --- what a worker hosts -------------------------------------------------------------------
@@ -251,8 +264,9 @@ class LoadSpec(Struct, frozen=True):
         backend: Key of ``BACKENDS``.
         path: File or folder with the weights; ``None`` where the backend ships its own.
         torch_device: ``cuda:0`` or ``cpu`` as the *worker* sees devices: a worker is started with
-            only its own card visible, so a card is always ``cuda:0``.
-        gpu_layers: Layers that a GGUF model puts on the card; -1 is all of them.
+            only its own cards visible, so its (first) card is always ``cuda:0``.
+        gpu_layers: Layers that a GGUF model puts on its cards; -1 is all of them.
+        layer_split: How many layers each visible card gets, in their order; empty is one card.
         slots: Requests that the worker may run at once on this model, each in a thread of its own;
             above 1 only for backends whose ``run`` is thread-safe (media).
         settings: The backend's own settings, validated by the backend.
@@ -263,6 +277,7 @@ class LoadSpec(Struct, frozen=True):
     path: str | None
     torch_device: str = "cpu"
     gpu_layers: int = 0
+    layer_split: tuple[int, ...] = ()
     slots: int = 1
     settings: dict[str, Any] = {}
 

@@ -9,6 +9,8 @@ from danzar.workers.contract import Result
 from danzar.workers.protocol import says_out_of_memory
 
 _TOLD_CHARS = 300
+_LAST_WORDS_CHARS = 8 * 1024
+_CRASHED = "Fatal Python error"
 _STACK = ("File ", "Thread ", "Extension modules")
 _TELLING = re.compile(r"error|fatal|assert|memory|fail|cannot|can't", re.IGNORECASE)
 
@@ -24,6 +26,8 @@ class WorkerLimits:
         inactive_s: Without a part or a sign of computing before a request counts as hung.
         cancel_s: From a cancellation to the request's end.
         stop_s: From the request to end to SIGTERM, and from SIGTERM to SIGKILL.
+        killed_s: From SIGKILL to the process's end; a process that hangs in the driver outlasts it.
+        back_s: From a model's or a process's end to the driver showing its bytes as free.
         kept_output_bytes: Native output kept for the log.
         address_space_bytes: Limit on the process's address space (Linux only), for engines that
             open strangers' files; ``None`` is no limit. Not for CUDA, which reserves far more.
@@ -35,6 +39,8 @@ class WorkerLimits:
     inactive_s: float = 60.0
     cancel_s: float = 10.0
     stop_s: float = 5.0
+    killed_s: float = 5.0
+    back_s: float = 5.0
     kept_output_bytes: int = 64 * 1024
     address_space_bytes: int | None = None
 
@@ -93,14 +99,21 @@ def describe_code(code: int | None) -> str:
         return f"was killed by signal {-code}"
 
 
-def exit_error(engine: str, end: WorkerExit) -> errors.WorkerError:
+def exit_error(worker: str, end: WorkerExit) -> errors.WorkerError:
     """The error for whoever waited on a worker that ended."""
     if end.hung:
-        return errors.WorkerHung(f"The {engine} worker {end.cause}.")
-    text = f"The {engine} worker {end.cause}.{quote_output(end.output)}"
-    if says_out_of_memory(end.output):
-        return errors.OutOfMemory(text)
-    return errors.WorkerDied(text)
+        return errors.WorkerHung(f"The {worker} worker {end.cause}.")
+    text = f"The {worker} worker {end.cause}.{quote_output(end.output)}"
+    return errors.OutOfMemory(text) if ran_out(end) else errors.WorkerDied(text)
+
+
+def ran_out(end: WorkerExit) -> bool:
+    """Whether native code ended the process because memory ran out.
+
+    By its last words: what it said long before, and survived, is not why it ended.
+    """
+    unasked = not end.hung and not end.expected and end.code != 0
+    return unasked and says_out_of_memory(end.output[-_LAST_WORDS_CHARS:])
 
 
 def quote_output(output: str) -> str:
@@ -110,5 +123,6 @@ def quote_output(output: str) -> str:
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if _TELLING.search(line) and not line.startswith(_STACK)]
-    telling = telling or lines
+    # Python's own word for a crash comes last; what the native code said before tells why.
+    telling = [line for line in telling if not line.startswith(_CRASHED)] or telling or lines
     return f" It said: {telling[-1][:_TOLD_CHARS]}" if telling else ""

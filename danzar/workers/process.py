@@ -5,61 +5,30 @@ import contextlib
 import itertools
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from danzar import errors
-from danzar.workers import link, protocol, spawn
+from danzar.workers import link, protocol
+from danzar.workers.calls import Call, Calls, Reply
 from danzar.workers.child import Boot
 from danzar.workers.contract import Frame, LoadReport, LoadSpec, Part, Request
+from danzar.workers.lifetime import Lifetime
 from danzar.workers.outcomes import (
     Finished,
     WorkerExit,
     WorkerLimits,
     WorkerMemory,
-    describe_code,
     exit_error,
     quote_output,
 )
 
 log = logging.getLogger(__name__)
 
-_Reply = (
-    protocol.Loaded
-    | protocol.LoadFailed
-    | protocol.Unloaded
-    | protocol.PartMessage
-    | protocol.Done
-    | protocol.Failed
-)
-_Terminal = (
-    protocol.Loaded
-    | protocol.LoadFailed
-    | protocol.Unloaded
-    | protocol.Done
-    | protocol.Failed
-    | WorkerExit
-)
-_OUTPUT_DRAIN_S = 2.0
-_READ_BYTES = 16 * 1024
-
-
-class _Call:
-    """One question to the worker and the replies that wait to be read.
-
-    Attributes:
-        progress: The backend's own count of signs of computing.
-        sign_s: Loop time of the last sign.
-    """
-
-    def __init__(self, model: str, now_s: float) -> None:
-        self.model = model
-        self.sign_s = now_s
-        self.progress = 0
-        self.ended = False
-        self.replies: asyncio.Queue[_Reply | WorkerExit] = asyncio.Queue()
+OnSpawn = Callable[[int], Awaitable[None]]
+OnExit = Callable[[WorkerExit], None]
 
 
 class WorkerProcess:
@@ -67,30 +36,23 @@ class WorkerProcess:
 
     Attributes:
         engine: Which backends it may host (a value of ``contract.ENGINES``).
-        cuda_uuid: The one card that it sees, or ``None`` for none.
+        name: What people call it.
     """
 
     def __init__(
-        self,
-        engine: str,
-        cuda_uuid: str | None,
-        limits: WorkerLimits,
-        on_exit: Callable[[WorkerExit], None] | None,
+        self, engine: str, name: str, limits: WorkerLimits, on_exit: OnExit | None
     ) -> None:
         self.engine = engine
-        self.cuda_uuid = cuda_uuid
+        self.name = name
         self._limits = limits
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
-        self._calls: dict[int, _Call] = {}
+        self._calls = Calls(self._loop.time)
         self._models: set[str] = set()
         self._memory: WorkerMemory | None = None
-        self._output = bytearray()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._exited: asyncio.Future[WorkerExit] = self._loop.create_future()
-        self._killed_for: str | None = None
-        self._stopping = False
         self._heartbeat_s = self._loop.time()
 
     @classmethod
@@ -98,34 +60,48 @@ class WorkerProcess:
         cls,
         engine: str,
         *,
-        cuda_uuid: str | None = None,
+        name: str | None = None,
+        cuda_uuids: Sequence[str] = (),
         limits: WorkerLimits | None = None,
-        on_exit: Callable[[WorkerExit], None] | None = None,
+        on_spawn: OnSpawn | None = None,
+        on_exit: OnExit | None = None,
     ) -> "WorkerProcess":
         """Spawn a worker and wait until it is ready.
 
         To be called in a thread that lives as long as the bot: on Linux the kernel ends the worker
         when the thread that spawned it ends.
-        ``on_exit`` is called once on the event loop when the process is gone, whatever the cause,
-        but not for a worker that never became ready.
+
+        Args:
+            engine: Which backends it may host.
+            name: What people call it; ``None`` is the engine.
+            cuda_uuids: The cards that it sees, in this order; empty is none.
+            limits: Its patience; ``None`` takes the defaults.
+            on_spawn: Awaited with its process id before it can do, or hold, anything.
+            on_exit: Called once on the event loop when the process is gone, whatever the cause,
+                but not for a worker that never became ready.
 
         Raises:
             danzar.errors.WorkerStartFailed: It ended or gave no sign in ``limits.ready_s``; the
                 message quotes its output, the log has all of it. No process is left.
         """
-        worker = cls(engine, cuda_uuid, limits or WorkerLimits(), on_exit)
-        await worker._open()
+        worker = cls(engine, name or engine, limits or WorkerLimits(), on_exit)
+        await worker._open(cuda_uuids, on_spawn)
         return worker
 
     @property
     def pid(self) -> int:
         """Its process id."""
-        return self._process.pid
+        return self._life.pid
 
     @property
     def models(self) -> frozenset[str]:
         """Names of the models that are loaded."""
         return frozenset(self._models)
+
+    @property
+    def busy_models(self) -> frozenset[str]:
+        """Names of the models that compute, or are about to."""
+        return self._calls.models
 
     @property
     def alive(self) -> bool:
@@ -149,9 +125,10 @@ class WorkerProcess:
             danzar.errors.WorkerHung: Nothing came in time; the process has been killed.
         """
         request_id = next(self._ids)
-        loading = f"loading {spec.name}"
         try:
-            reply = await self._ask(request_id, protocol.Load(request_id, spec), loading, timeout_s)
+            reply = await self._ask(request_id, protocol.Load(request_id, spec), timeout_s)
+        except TimeoutError:
+            raise await self._kill(f"loading {spec.name} took more than {timeout_s:g} s") from None
         except asyncio.CancelledError:
             self._send(protocol.Unload(next(self._ids), spec.name))
             raise
@@ -161,11 +138,22 @@ class WorkerProcess:
         return reply.report if isinstance(reply, protocol.Loaded) else LoadReport()
 
     async def unload(self, model: str, *, timeout_s: float = 30.0) -> None:
-        """Close one model after its requests; same errors as ``load``. Unknown names are fine."""
+        """Close one model after its requests. Unknown names are fine.
+
+        Raises:
+            danzar.errors.WorkerDied: The process ended meanwhile.
+            danzar.errors.WorkerHung: It did not close in time. The process has been killed, except
+                where other models answer requests in it (``alive``): those go on.
+        """
         self._models.discard(model)
         request_id = next(self._ids)
-        message = protocol.Unload(request_id, model)
-        await self._ask(request_id, message, f"unloading {model}", timeout_s)
+        try:
+            await self._ask(request_id, protocol.Unload(request_id, model), timeout_s)
+        except TimeoutError:
+            slow = f"unloading {model} took more than {timeout_s:g} s"
+            if self.busy_models - {model}:
+                raise errors.WorkerHung(f"In the {self.name} worker {slow}.") from None
+            raise await self._kill(slow) from None
 
     async def run(
         self, model: str, request: Request, *, inactive_s: float | None = None
@@ -186,7 +174,7 @@ class WorkerProcess:
             danzar.errors.WorkerHung: Silence for too long; the process has been killed.
         """
         request_id = next(self._ids)
-        call = self._open_call(request_id, model)
+        call = self._calls.open(request_id, model)
         self._send(protocol.Run(request_id, model, request))
         try:
             while True:
@@ -208,40 +196,48 @@ class WorkerProcess:
         """Ask it to end, then SIGTERM, then SIGKILL; returns when it and its children are gone.
 
         May be called more than once, and after the process has died.
+
+        Raises:
+            danzar.errors.WorkerHung: Even SIGKILL did not end it: it hangs in the driver.
         """
-        self._stopping = True
+        self._life.order_end()
         self._send(protocol.Shutdown())
-        for act in (self._process.terminate, self._kill_group):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.stop_s):
-                    return await self.wait_exit()
-            with contextlib.suppress(ProcessLookupError):
-                act()
-        return await self.wait_exit()
+        for act in (self._life.terminate, self._life.kill):
+            if (end := await self._exit_within(self._limits.stop_s)) is not None:
+                return end
+            act()
+        if (end := await self._exit_within(self._limits.killed_s)) is not None:
+            return end
+        raise errors.WorkerHung(
+            f"The {self.name} worker (pid {self.pid}) did not end within {self._limits.killed_s:g} "
+            "s of SIGKILL: it hangs in the driver. Restart the machine to get its memory back."
+        )
 
     # --- start and end -------------------------------------------------------------------------
 
-    async def _open(self) -> None:
+    async def _open(self, cuda_uuids: Sequence[str], on_spawn: OnSpawn | None) -> None:
         keys, child_keys = link.make_keys(), link.make_keys()
         self._link = link.listen(self._receive_bytes, keys, child_keys.public)
         try:
-            self._process = await spawn.spawn(self.cuda_uuid)
+            self._life = await Lifetime.begin(cuda_uuids, self._limits)
         except OSError as exc:
             self._link.close()
-            raise errors.WorkerStartFailed(f"The {self.engine} worker: {exc}") from exc
+            raise errors.WorkerStartFailed(f"The {self.name} worker: {exc}") from exc
         self._link.start()
-        self._life = asyncio.create_task(self._live(), name=f"worker-{self.engine}")
+        self._living = asyncio.create_task(self._live(), name=f"worker-{self.name}")
         try:
-            await self._hand_over(keys, child_keys)
+            if on_spawn is not None:
+                await on_spawn(self.pid)
+            await self._life.tell(msgspec.json.encode(self._boot(keys, child_keys)) + b"\n")
             await self._wait_ready()
         except BaseException:
             self._on_exit = None  # whoever started it learns by the exception
-            self._kill_group()
-            await self.wait_exit()
+            self._life.kill()
+            await self._exit_within(self._limits.killed_s)
             raise
 
-    async def _hand_over(self, keys: link.Keys, child_keys: link.Keys) -> None:
-        boot = Boot(
+    def _boot(self, keys: link.Keys, child_keys: link.Keys) -> Boot:
+        return Boot(
             engine=self.engine,
             endpoint=self._link.endpoint,
             server_key=keys.public.decode(),
@@ -251,11 +247,6 @@ class WorkerProcess:
             parent_pid=os.getpid(),
             address_space_bytes=self._limits.address_space_bytes,
         )
-        stdin = self._process.stdin
-        if stdin is not None:
-            with contextlib.suppress(ConnectionError):  # it died already: _wait_ready tells why
-                stdin.write(msgspec.json.encode(boot) + b"\n")
-                await stdin.drain()
 
     async def _wait_ready(self) -> None:
         waiting: set[asyncio.Future[Any]] = {self._ready, self._exited}
@@ -268,40 +259,28 @@ class WorkerProcess:
             end = self._exited.result()
             reason, output = end.cause, end.output
         else:
-            reason, output = f"was not ready after {self._limits.ready_s:g} s", self._output_text()
-        raise errors.WorkerStartFailed(f"The {self.engine} worker {reason}.{quote_output(output)}")
+            reason, output = (
+                f"was not ready after {self._limits.ready_s:g} s",
+                self._life.output_text,
+            )
+        raise errors.WorkerStartFailed(f"The {self.name} worker {reason}.{quote_output(output)}")
 
     async def _live(self) -> None:
         """Follow the process to its end. The one task of a worker."""
         watch = asyncio.create_task(self._watch_heartbeats(), name="heartbeats")
-        drain = asyncio.create_task(self._drain_output(), name="output")
         try:
-            code = await self._process.wait()
+            end = await self._life.follow()
         finally:
-            self._kill_group()
             watch.cancel()
-            await asyncio.wait({drain}, timeout=_OUTPUT_DRAIN_S)
-            drain.cancel()
-            await asyncio.gather(watch, drain, return_exceptions=True)
+            await asyncio.gather(watch, return_exceptions=True)
             await asyncio.to_thread(self._link.close)
-        self._end(code)
+        self._end(end)
 
-    def _end(self, code: int) -> None:
-        end = WorkerExit(
-            code=code,
-            cause=self._killed_for or describe_code(code),
-            hung=self._killed_for is not None,
-            expected=self._stopping,
-            output=self._output_text(),
-        )
+    def _end(self, end: WorkerExit) -> None:
         self._models.clear()
         if not end.expected:
-            log.error(
-                "%s worker pid=%s %s\n%s", self.engine, self.pid, end.cause, end.output.strip()
-            )
-        for call in self._calls.values():
-            call.ended = True
-            call.replies.put_nowait(end)
+            log.error("%s worker pid=%s %s\n%s", self.name, self.pid, end.cause, end.output.strip())
+        self._calls.end_all(end)
         self._exited.set_result(end)
         if self._on_exit is not None and self._ready.done():
             self._on_exit(end)
@@ -311,24 +290,18 @@ class WorkerProcess:
         lost_s = self._limits.heartbeat_lost_s
         while (left_s := self._heartbeat_s + lost_s - self._loop.time()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(left_s)
-        self._kill(f"gave no sign of life for {lost_s:g} s and was killed")
+        self._life.kill(f"gave no sign of life for {lost_s:g} s and was killed")
 
-    async def _drain_output(self) -> None:
-        stdout = self._process.stdout
-        while stdout is not None and (data := await stdout.read(_READ_BYTES)):
-            self._output += data
-            del self._output[: -self._limits.kept_output_bytes]
+    async def _exit_within(self, seconds: float) -> WorkerExit | None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self.wait_exit()
+        return None
 
-    def _output_text(self) -> str:
-        return self._output.decode(errors="replace")
-
-    def _kill(self, cause: str) -> None:
-        if self.alive and self._killed_for is None:
-            self._killed_for = cause
-            self._kill_group()
-
-    def _kill_group(self) -> None:
-        spawn.kill_group(self._process.pid)
+    async def _kill(self, why: str) -> errors.WorkerError:
+        """End it at once; the error for whoever waited for it."""
+        self._life.kill(f"was killed: {why}")
+        return exit_error(self.name, await self.wait_exit())
 
     # --- messages ------------------------------------------------------------------------------
 
@@ -339,7 +312,7 @@ class WorkerProcess:
         """In the link's thread: decode there, act on the event loop."""
         message = protocol.decode_from_worker(data)
         if message is None:
-            log.warning("%s worker sent %d bytes that are no message", self.engine, len(data))
+            log.warning("%s worker sent %d bytes that are no message", self.name, len(data))
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed: the bot is ending
             self._loop.call_soon_threadsafe(self._receive, message)
@@ -353,57 +326,29 @@ class WorkerProcess:
             case protocol.Heartbeat():
                 self._note_heartbeat(message)
             case _:
-                self._note_reply(message)
+                self._calls.note_reply(message)
 
     def _note_heartbeat(self, beat: protocol.Heartbeat) -> None:
         self._memory = WorkerMemory(beat.rss_bytes, beat.allocated_bytes, beat.reserved_bytes)
         for busy in beat.busy:
-            call = self._calls.get(busy.id)
-            if call is not None and busy.progress != call.progress:
-                call.progress = busy.progress
-                self._note_sign(call.model)
-
-    def _note_reply(self, reply: _Reply) -> None:
-        call = self._calls.get(reply.id)
-        if call is None:  # given up meanwhile
-            return
-        call.ended = call.ended or isinstance(reply, _Terminal)
-        call.replies.put_nowait(reply)
-        self._note_sign(call.model)
-
-    def _note_sign(self, model: str) -> None:
-        """A sign for one request is one for those that wait behind it."""
-        for call in self._calls.values():
-            if call.model == model:
-                call.sign_s = self._loop.time()
+            self._calls.note_busy(busy)
 
     # --- calls ---------------------------------------------------------------------------------
 
-    def _open_call(self, request_id: int, model: str) -> _Call:
-        call = self._calls[request_id] = _Call(model, self._loop.time())
-        if self._exited.done():
-            call.ended = True
-            call.replies.put_nowait(self._exited.result())
-        return call
-
-    async def _ask(
-        self, request_id: int, message: protocol.ToWorker, doing: str, timeout_s: float
-    ) -> _Reply:
-        call = self._open_call(request_id, "")
+    async def _ask(self, request_id: int, message: protocol.ToWorker, timeout_s: float) -> Reply:
+        """One question with one answer; ``TimeoutError`` where none came in time."""
+        call = self._calls.open(request_id)
         self._send(message)
         try:
             async with asyncio.timeout(timeout_s):
                 reply = await call.replies.get()
-        except TimeoutError:
-            self._kill(f"was killed: {doing} took more than {timeout_s:g} s")
-            raise exit_error(self.engine, await self.wait_exit()) from None
         finally:
-            del self._calls[request_id]
+            self._calls.close(request_id)
         if isinstance(reply, WorkerExit):
-            raise exit_error(self.engine, reply)
+            raise exit_error(self.name, reply)
         return reply
 
-    async def _next_reply(self, call: _Call, inactive_s: float) -> _Reply:
+    async def _next_reply(self, call: Call, inactive_s: float) -> Reply:
         call.sign_s = max(call.sign_s, self._loop.time())  # the consumer's own pause is no silence
         while True:
             left_s = call.sign_s + inactive_s - self._loop.time()
@@ -412,40 +357,35 @@ class WorkerProcess:
                     reply = await call.replies.get()
                     break
             if call.sign_s + inactive_s <= self._loop.time():
-                self._kill(
-                    f"was killed: {call.model} gave no sign of progress for {inactive_s:g} s"
+                raise await self._kill(
+                    f"{call.model} gave no sign of progress for {inactive_s:g} s"
                 )
-                reply = await self.wait_exit()
-                break
         if isinstance(reply, WorkerExit):
-            raise exit_error(self.engine, reply)
+            raise exit_error(self.name, reply)
         return reply
 
     def _acknowledge(self, reply: protocol.PartMessage) -> None:
         if isinstance(reply.part, Frame):
             self._send(protocol.FrameTaken(reply.id))
 
-    def _finish(self, reply: _Reply) -> Finished:
+    def _finish(self, reply: Reply) -> Finished:
         if isinstance(reply, protocol.Failed):
             raise protocol.to_error(reply.kind, reply.message)
         if isinstance(reply, protocol.Done):
             return Finished(reply.result, reply.seconds)
-        raise errors.BackendFailed(f"The {self.engine} worker answered {type(reply).__name__}.")
+        raise errors.BackendFailed(f"The {self.name} worker answered {type(reply).__name__}.")
 
-    async def _close_call(self, request_id: int, call: _Call) -> None:
+    async def _close_call(self, request_id: int, call: Call) -> None:
         """Cancel what still runs and wait, bounded, until it has ended."""
+        cancel_s = self._limits.cancel_s
         try:
             if call.ended:
                 return
             self._send(protocol.Cancel(request_id))
-            async with asyncio.timeout(self._limits.cancel_s):
+            async with asyncio.timeout(cancel_s):
                 while not call.ended:
                     await call.replies.get()
         except TimeoutError:
-            cancel_s = self._limits.cancel_s
-            self._kill(
-                f"was killed: {call.model} did not stop within {cancel_s:g} s of the request"
-            )
-            await self.wait_exit()
+            await self._kill(f"{call.model} did not stop within {cancel_s:g} s of the request")
         finally:
-            del self._calls[request_id]
+            self._calls.close(request_id)

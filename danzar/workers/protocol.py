@@ -131,8 +131,20 @@ _KINDS: dict[str, type[errors.DanzarError]] = {
         errors.BadUrl,
     )
 }
-# How memory exhaustion reads in native text: CUDA, llama.cpp, onnxruntime, C++.
-_OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc", "cudamalloc failed")
+# How memory exhaustion reads in native text: CUDA, llama.cpp, onnxruntime, C++, cuBLAS and cuDNN.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "failed to allocate",
+    "unable to allocate",
+    "insufficient memory",
+    "cudamalloc failed",
+    "cudaerrormemoryallocation",
+    "_status_alloc_failed",
+    "bad_alloc",
+    "cannot allocate memory",
+)
+
+_TORCH_OUT_OF_MEMORY = "OutOfMemoryError"
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToWorker)
@@ -170,10 +182,14 @@ def says_out_of_memory(text: str) -> bool:
 def describe_failure(error: BaseException) -> tuple[str, str]:
     """The kind and message under which an error crosses the boundary."""
     kind = type(error).__name__
-    if kind in _KINDS:
+    if kind in _KINDS and not isinstance(error, errors.BackendFailed):
         return kind, str(error)
     if isinstance(error, MemoryError):
         return errors.OutOfMemory.__name__, "The host's memory is full."
+    if kind == _TORCH_OUT_OF_MEMORY or says_out_of_memory(str(error)):
+        return errors.OutOfMemory.__name__, str(error)
+    if isinstance(error, errors.BackendFailed):
+        return errors.BackendFailed.__name__, str(error)
     return errors.BackendFailed.__name__, f"{kind}: {error}"
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import psutil
 
@@ -16,7 +17,7 @@ _THREADING = {"GOMP_SPINCOUNT": "1000"}
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL|PRIVATE", re.IGNORECASE)
 
 
-async def spawn(cuda_uuid: str | None) -> asyncio.subprocess.Process:
+async def spawn(cuda_uuids: Sequence[str]) -> asyncio.subprocess.Process:
     """A worker's process, leader of its own group, with its output in one pipe.
 
     Spawned rather than forked: a fork would copy the bot's threads' locks and open sockets.
@@ -28,21 +29,21 @@ async def spawn(cuda_uuid: str | None) -> asyncio.subprocess.Process:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=child_environment(dict(os.environ), cuda_uuid),
+        env=child_environment(dict(os.environ), cuda_uuids),
         start_new_session=sys.platform != "win32",
         creationflags=_creation_flags(),
     )
 
 
-def child_environment(parent: dict[str, str], cuda_uuid: str | None) -> dict[str, str]:
-    """The bot's environment without secrets, and with one card visible, or none."""
+def child_environment(parent: dict[str, str], cuda_uuids: Sequence[str]) -> dict[str, str]:
+    """The bot's environment without secrets, and with these cards visible, in this order."""
     kept = {name: value for name, value in parent.items() if not _SECRET.search(name)}
     return (
         _THREADING
         | kept
         | {
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "CUDA_VISIBLE_DEVICES": cuda_uuid or "",
+            "CUDA_VISIBLE_DEVICES": ",".join(cuda_uuids),
             "PYTHONUNBUFFERED": "1",
         }
     )

@@ -8,6 +8,7 @@ import argparse
 import json
 import random
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,9 +106,13 @@ def _zoomed(automap: np.ndarray, share: float) -> np.ndarray:
 
 
 def play_session(
-    map_name: str, rng: random.Random, layout: Layout | None = None, count: int = FRAMES_PER_SESSION
+    map_name: str,
+    rng: random.Random,
+    layout: Layout | None = None,
+    count: int = FRAMES_PER_SESSION,
+    kinds: Mapping[str, float] = KINDS,
 ) -> list[Frame]:
-    """Up to ``count`` frames of one map in one layout."""
+    """Up to ``count`` frames of one map in one layout; ``kinds`` weighs what is staged."""
     hud = rng.choices(("bar", "minimal", "none"), (65, 25, 10))[0]
     layout = layout or Layout(rng.choice(RESOLUTIONS), hud)
     sky = SkyMap(wad_of(map_name), map_name)
@@ -116,7 +121,7 @@ def play_session(
         prepare(session, rng)
         while len(frames) < count:
             go_somewhere(session, rng)
-            kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+            kind = rng.choices(list(kinds), list(kinds.values()))[0]
             stage(session, kind, rng)
             frame = capture(session, sky, rng)
             if is_worth_keeping(frame, kind, rng):
@@ -158,14 +163,16 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     wanted = parser.parse_args()
+    kinds = {kind: KINDS[kind] for kind in wanted.kinds}
     rng = random.Random(f"{wanted.split}-{wanted.seed}")
     folder = wanted.out / wanted.split
     folder.mkdir(parents=True, exist_ok=True)
     done = 0
     while done < wanted.count:
         for map_name in rng.sample(MAPS[wanted.split], len(MAPS[wanted.split])):
-            for frame in play_session(map_name, rng)[: wanted.count - done]:
+            for frame in play_session(map_name, rng, kinds=kinds)[: wanted.count - done]:
                 save(frame, folder, f"{map_name}-{wanted.seed}-{done:05}", rng)
                 done += 1
         print(f"{done} frames", file=sys.stderr)

@@ -35,7 +35,7 @@ class OneWorker:
 
     async def stream(self, model, request, *, on_position=None):
         placed = Placed(model, "cpu", simulated=False)
-        request = msgspec.structs.replace(request, seed=1)
+        request = msgspec.structs.replace(request(placed), seed=1)
         self.requests.append(request)
         yield placed
         async with aclosing(self.worker.run(model, request)) as parts:

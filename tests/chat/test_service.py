@@ -145,7 +145,20 @@ async def test_the_place_in_the_queue_is_reported(service, inference):
     inference.on("chat", Generate, [Position(2), Position(1), *says("Hello")])
     async for _ in service.answer(ASKED, on_position=positions.append):
         pass
-    assert positions == [2, 1]
+    assert [place.position for place in positions] == [2, 1]
+
+
+async def test_where_the_model_is_loaded_with_less_context_the_prompt_is_shorter(store, inference):
+    service = ChatService(
+        inference, store, ChatSettings(), Profile(title="Doom"), model="chat", context_tokens=4096
+    )
+    inference.on("chat", Generate, says("Hello"))
+    asked = replace(ASKED, text="word " * 3000)
+    await ask(service, asked)
+    inference.placed = replace(inference.placed, settings=(("n_ctx", 1024),))
+    await ask(service, asked)
+    long, short = (r.messages[-1].content for r in inference.requests(Generate))
+    assert len(short) < len(long) / 2
 
 
 async def test_measured_facts_are_repeated_rather_than_varied(service, inference):

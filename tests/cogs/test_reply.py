@@ -27,6 +27,11 @@ def answered(text="Hello", **changes):
     [
         pytest.param(Draft(), "⏳ Thinking…", id="nothing yet"),
         pytest.param(Draft(position=2), "⏳ Position 2 in the queue.", id="waiting"),
+        pytest.param(
+            Draft(position=2, expected_s=11.6),
+            "⏳ Position 2 in the queue, about 12 s.",
+            id="waiting, with the time that it is expected to take",
+        ),
         pytest.param(Draft("Hel"), "Hel ▌", id="growing"),
         pytest.param(Draft("```py\nx"), "```py\nx\n``` ▌", id="growing code"),
         pytest.param(Draft("Hello", end=Stopped()), "Hello\n-# stopped", id="stopped"),

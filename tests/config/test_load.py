@@ -1,5 +1,6 @@
 """The four files and the environment become one value."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from danzar.config.base import Settings
+from danzar.config.changes import can_change_live
+from danzar.config.keys import Key
 from danzar.config.load import FILES, config_folder, load_config
+from danzar.config.models import ModelEntry
 from danzar.config.problems import InvalidConfig
 from danzar.config.schema import paths
+from danzar.config.vram import DeviceSettings, VramConfig
 from danzar.config.yaml_lines import YamlProblem, read_yaml
 from danzar.units import GIB
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "config"
+ENTRY = ("models", "NAME")
 # The file as seed 001 gives it, byte for byte.
 SEED = (Path(__file__).parent / "seed_vision_config.yaml").read_bytes()
 
@@ -83,6 +89,47 @@ def test_every_key_is_documented_in_its_file(name: str) -> None:
 
     for path in paths(model):
         assert str(path[-1]) in text, f"{file} does not name {'.'.join(map(str, path))}"
+
+
+@pytest.mark.parametrize(
+    ("file", "model"),
+    [("vram_config.yaml", DeviceSettings), ("models.yaml", ModelEntry)],
+)
+def test_every_key_of_an_entry_that_its_owner_names_is_documented(
+    file: str, model: type[Settings]
+) -> None:
+    text = (SHIPPED / file).read_text()
+
+    for key in (path[0] for path in paths(model)):
+        assert re.search(rf"^#\s+{key}\b", text, re.MULTILINE), f"{file}: {key}"
+
+
+def test_every_setting_of_the_graphics_cards_is_in_the_handbook() -> None:
+    handbook = (REPOSITORY / "docs" / "configuration.md").read_text()
+    known = [path for path in paths(VramConfig) if path[0] in ("monitor", "placement", "pressure")]
+    known += [("devices", *path) for path in paths(DeviceSettings)]
+    known += [path for path in paths(ModelEntry) if can_change_live(Key("models", (*ENTRY, *path)))]
+
+    for path in known:
+        assert f"`{path[-1]}`" in handbook, ".".join(map(str, path))
+
+
+def test_the_file_marks_what_may_change_while_danzar_runs() -> None:
+    """The comment above a key, or above it and its neighbour, ends with [live] if it may."""
+    text = (SHIPPED / "vram_config.yaml").read_text()
+    comment, section, marked = "", "", {}
+    for line in text.splitlines():
+        found = re.match(r"( *)([a-z_]+):", line)
+        if line.lstrip().startswith("#"):
+            comment = comment + line if comment.startswith("#") else line
+        elif found:
+            section = section if found[1] else found[2]
+            marked[(section, found[2])] = "[live]" in comment
+            comment = comment.replace("#", "-", 1)
+    for path in paths(VramConfig):
+        if len(path) == 2:
+            key = Key("vram", (str(path[0]), str(path[1])))
+            assert marked[key.path] == can_change_live(key), key
 
 
 @pytest.mark.parametrize("name", ["bot", "vram"])

@@ -22,6 +22,13 @@ MODEL = """\
 models:
   m: {backend: llama, role: chat, path: models/m.gguf}
 """
+FALLBACKS = """\
+use: {{chat: null, detect: null, rank: null, read: null, media: med}}
+models:
+  a: {{backend: llama, role: chat, fallback: {a}}}
+  b: {{backend: llama, role: chat, fallback: {b}}}
+  med: {{backend: media, role: media}}
+"""
 
 
 def lines_of(folder: Path, environ: dict[str, str] | None = None) -> list[str]:
@@ -441,3 +448,102 @@ def test_a_password_in_an_address_is_never_repeated(folder: Path) -> None:
     assert lines_of(folder)[0].startswith(
         "config/bot_config.yaml:1: discord.api_url: is 'ftp://***@host/'"
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        pytest.param(
+            "vram",
+            "pressure:\n  critical_pct: 70\n",
+            "config/vram_config.yaml:2: pressure.critical_pct: is 70; "
+            "allowed: above warning_pct (75)",
+            id="levels that do not rise",
+        ),
+        pytest.param(
+            "vram",
+            "monitor: {critical_pct: 80}\n",
+            "config/vram_config.yaml:1: monitor.critical_pct: is 80; "
+            "allowed: above warning_pct (90)",
+            id="an alert below the one before it",
+        ),
+        pytest.param(
+            "vram",
+            "devices:\n  gpu1: {limit: 1 GiB}\n",
+            "config/vram_config.yaml:2: devices.gpu1: is no device; "
+            "allowed: cuda:N, cpu, or a GPU's UUID (GPU-...)",
+            id="a device that is none",
+        ),
+        pytest.param(
+            "vram",
+            "devices:\n  cuda:0: {limt: 1 GiB}\n",
+            "config/vram_config.yaml:2: devices.cuda:0.limt: unknown key; did you mean limit?",
+            id="a misspelt key of a device",
+        ),
+        pytest.param(
+            "vram",
+            "placement: {policy: random}\n",
+            "config/vram_config.yaml:1: placement.policy: is 'random'; "
+            "allowed: cost or lru or largest or priority",
+            id="a policy that is none",
+        ),
+        pytest.param(
+            "vram",
+            "idle_timeout: 900\n",
+            "config/vram_config.yaml:1: idle_timeout: unknown key; "
+            "here it is placement.keep_alive_s (seconds)",
+            id="a key of another program",
+        ),
+        pytest.param(
+            "models",
+            "models:\n  m: {backend: llama, role: chat, vram_mb: 5000}\n",
+            "config/models.yaml:2: models.m.vram_mb: unknown key; "
+            "here it is memory: vram_mb: 5000 is memory: 5000 MiB",
+            id="a model's key of another program",
+        ),
+        pytest.param(
+            "models",
+            "models: [{name: m, type: llm}]\n",
+            "config/models.yaml:1: models: must be models by name: "
+            "models: {NAME: {backend: ..., role: ...}}",
+            id="models as a list",
+        ),
+        pytest.param(
+            "models",
+            FALLBACKS.format(a="b", b="a"),
+            "config/models.yaml:3: models.a.fallback: goes round in a circle: a -> b -> a",
+            id="fallbacks in a circle",
+        ),
+        pytest.param(
+            "models",
+            FALLBACKS.format(a="a", b="null"),
+            "config/models.yaml:3: models.a.fallback: goes round in a circle: a -> a",
+            id="a model that is its own fallback",
+        ),
+        pytest.param(
+            "models",
+            FALLBACKS.format(a="b", b="c"),
+            "config/models.yaml:4: models.b.fallback: 'c' is not under models; known: a, b, med",
+            id="a fallback that is not there",
+        ),
+        pytest.param(
+            "models",
+            FALLBACKS.format(a="med", b="null"),
+            "config/models.yaml:3: models.a.fallback: 'med' has the role media, not chat",
+            id="a fallback for something else",
+        ),
+        pytest.param(
+            "models",
+            "models:\n  m: {backend: llama, role: chat, priority: 1000}\n",
+            "config/models.yaml:2: models.m.priority: is 1000; allowed: at least -100, at most 100",
+            id="a priority without measure",
+        ),
+    ],
+)
+def test_the_settings_of_the_cards_and_of_models(
+    folder: Path, file: str, text: str, expected: str
+) -> None:
+    name = {"vram": "vram_config.yaml", "models": "models.yaml"}[file]
+    (folder / name).write_text(text)
+
+    assert lines_of(folder) == [expected]

@@ -1,58 +1,82 @@
+from itertools import combinations
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from danzar.core.eviction import POLICIES, Resident, choose_victims, is_evictable
+from danzar.core.eviction import POLICIES, Resident, choose_victims
 
 residents = st.lists(
     st.builds(
         Resident,
         model=st.text("abcdefgh", min_size=1, max_size=4),
-        lease_id=st.integers(1, 99),
-        device_uuid=st.just("GPU-0"),
-        size_bytes=st.integers(1, 100),
+        shares=st.integers(1, 100).map(lambda size: (("GPU-0", size, size),)),
         priority=st.integers(0, 3),
-        pinned=st.booleans(),
-        in_flight=st.integers(0, 1),
         waiting=st.integers(0, 1),
         last_used_s=st.floats(0, 100),
+        reload_s=st.floats(0.1, 30),
+        use_probability=st.floats(0, 1),
     ),
     max_size=8,
     unique_by=lambda r: r.model,
 )
 
 
-@given(residents, st.integers(-5, 400), st.sampled_from(sorted(POLICIES)))
-def test_victims_are_enough_evictable_and_none_is_superfluous(loaded, missing, policy):
-    victims = choose_victims(loaded, missing, POLICIES[policy])
-    total = sum(v.size_bytes for v in victims)
-    evictable = sum(r.size_bytes for r in loaded if is_evictable(r))
-    assert all(is_evictable(v) for v in victims)
-    if missing <= 0 or evictable < missing:
+def size_of(chosen) -> int:
+    return sum(r.bytes_on("GPU-0") for r in chosen)
+
+
+def choose(loaded, missing: int, policy: str):
+    found = choose_victims(loaded, "GPU-0", missing, lambda c: size_of(c) >= missing, policy)
+    return () if found is None else found.residents
+
+
+@given(residents, st.integers(-5, 400), st.sampled_from(POLICIES))
+def test_victims_are_enough_and_none_is_superfluous(loaded, missing, policy):
+    victims = choose(loaded, missing, policy)
+    if missing <= 0 or size_of(loaded) < missing:
         assert victims == ()
     else:
-        assert total >= missing
-        assert all(total - v.size_bytes < missing for v in victims)
+        assert size_of(victims) >= missing
+        assert all(size_of(victims) - size_of([v]) < missing for v in victims)
 
 
-def resident(name: str, size: int, used_s: float, priority: int = 0, waiting: int = 0) -> Resident:
-    return Resident(name, 1, "GPU-0", size, priority, False, 0, waiting, used_s)
+@given(residents, st.integers(1, 400))
+def test_no_other_set_that_is_enough_costs_less(loaded, missing):
+    victims = choose(loaded, missing, "cost")
+    if not victims:
+        return
+    sets = (c for n in range(1, len(loaded) + 1) for c in combinations(loaded, n))
+    cheapest = min(sum(r.cost_s for r in c) for c in sets if size_of(c) >= missing)
+    assert sum(r.cost_s for r in victims) == pytest.approx(cheapest)
 
 
-def test_lru_takes_the_longest_unused():
-    loaded = [resident("new", 5, 9.0), resident("old", 5, 1.0)]
-    assert [v.model for v in choose_victims(loaded, 4, POLICIES["lru"])] == ["old"]
+def resident(name: str, size: int = 5, **changes) -> Resident:
+    return Resident(name, (("GPU-0", 1, size),), **changes)
 
 
-def test_largest_takes_the_largest():
-    loaded = [resident("small", 5, 1.0), resident("large", 50, 9.0)]
-    assert [v.model for v in choose_victims(loaded, 4, POLICIES["largest"])] == ["large"]
+@pytest.mark.parametrize(
+    ("policy", "stays", "goes"),
+    [
+        pytest.param("lru", {"last_used_s": 9.0}, {"last_used_s": 1.0}, id="lru: long unused"),
+        pytest.param("largest", {"size": 5}, {"size": 50}, id="largest: the largest"),
+        pytest.param("priority", {"priority": 9}, {"priority": 1}, id="priority: the lowest"),
+        pytest.param("cost", {"reload_s": 30.0}, {"reload_s": 2.0}, id="cost: quick to reload"),
+        pytest.param(
+            "cost",
+            {"use_probability": 0.9},
+            {"use_probability": 0.1},
+            id="cost: unlikely to be wanted",
+        ),
+        pytest.param("lru", {"waiting": 1}, {"last_used_s": 9.0}, id="not what others wait for"),
+    ],
+)
+def test_each_policy_takes(policy, stays, goes):
+    loaded = [resident("stays", **stays), resident("goes", **goes)]
+    assert [v.model for v in choose(loaded, 4, policy)] == ["goes"]
 
 
-def test_priority_takes_the_least_important():
-    loaded = [resident("vital", 5, 1.0, priority=9), resident("minor", 5, 9.0, priority=1)]
-    assert [v.model for v in choose_victims(loaded, 4, POLICIES["priority"])] == ["minor"]
-
-
-def test_a_model_that_others_wait_for_goes_last():
-    loaded = [resident("wanted", 5, 1.0, waiting=1), resident("unwanted", 5, 9.0)]
-    assert [v.model for v in choose_victims(loaded, 4, POLICIES["lru"])] == ["unwanted"]
+def test_two_cheap_ones_go_rather_than_one_dear_one():
+    dear = resident("dear", 8, reload_s=40.0)
+    cheap = [resident(f"cheap{i}", 4, reload_s=2.0) for i in range(2)]
+    assert {v.model for v in choose([dear, *cheap], 8, "cost")} == {"cheap0", "cheap1"}

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from danzar.core.book import Lease, LeaseState, Margins, Reservation
 from danzar.core.device import DeviceKind
 from danzar.core.device_memory import DeviceMemory
-from danzar.core.ledger import Lease, LeaseState, Ledger, Margins, Reservation
+from danzar.core.ledger import Ledger
 from danzar.core.vision_device import VisionRules, choose_vision_device, judge_device
 from tests.gpu_memory.cards import SEED_RULES, cpu, gib, gpu, memories, seed_ledger
 
@@ -176,7 +177,7 @@ def test_what_is_chosen_the_ledger_would_grant(world, needed_bytes):
     chosen = next(d for d in devices if d.snapshot.uuid == choice.device_uuid)
     if chosen.snapshot.kind is DeviceKind.CPU:
         return
-    headroom = ledger.headroom_bytes(chosen.snapshot, "vision")
+    headroom = ledger.room(chosen.snapshot).headroom_bytes("vision")
     assert headroom is not None
     assert headroom >= needed_bytes
 

@@ -1,10 +1,13 @@
 """Small worlds of devices and models for the core's tests."""
 
+from danzar.core.book import Lease, Margins, Reservation
 from danzar.core.device import CPU_UUID, DeviceKind, DeviceSnapshot
-from danzar.core.eviction import EvictionPolicy, lru
-from danzar.core.ledger import Ledger, Margins, Reservation
+from danzar.core.ledger import Ledger
 from danzar.core.model import ModelFacts
+from danzar.core.plan import PlanRules
 from danzar.core.scheduler import Scheduler
+from danzar.core.state import SchedulerRules, YieldRules
+from danzar.core.variant import Rung, Variant
 from danzar.units import GIB
 
 
@@ -47,20 +50,32 @@ def host(free_gib: float = 16.0) -> DeviceSnapshot:
 
 
 def model(
-    name: str = "chat", cuda_gib: float = 4.0, *, purpose: str = "chat", **changes: object
+    name: str = "chat",
+    cuda_gib: float = 4.0,
+    *smaller_gib: float,
+    purpose: str = "chat",
+    **changes: object,
 ) -> ModelFacts:
-    size = round(cuda_gib * GIB)
+    """A model; each of ``smaller_gib`` is a way to load it with less."""
     facts = {
         "name": name,
-        "engine": name,
+        "worker": name,
         "purpose": purpose,
-        "cuda_bytes": size,
-        "context_bytes": 0,
-        "host_bytes": size,
+        "variants": (whole(cuda_gib), *(less(gib) for gib in smaller_gib)),
         "preferred": ("cuda:0",),
         **changes,
     }
     return ModelFacts(**facts)
+
+
+def whole(gib: float, **changes: object) -> Variant:
+    return Variant(Rung.FULL, round(gib * GIB), round(gib * GIB), **changes)
+
+
+def less(gib: float) -> Variant:
+    size = round(gib * GIB)
+    settings = (("n_ctx", size // GIB * 1024),)
+    return Variant(Rung.CONTEXT, size, size, settings, loss="with less context")
 
 
 def book(*reservations: Reservation, vision_gib: float | None = None) -> Ledger:
@@ -77,12 +92,14 @@ def make_scheduler(
     ledger: Ledger | None = None,
     keep_alive_s: float = 900.0,
     max_queue: int = 4,
-    policy: EvictionPolicy = lru,
+    plan: PlanRules | None = None,
+    yields: YieldRules | None = None,
 ) -> Scheduler:
-    return Scheduler(
-        models,
-        ledger or book(),
-        keep_alive_s=keep_alive_s,
-        max_queue=max_queue,
-        policy=policy,
+    rules = SchedulerRules(
+        keep_alive_s, max_queue, plan or PlanRules(policy="lru"), yields or YieldRules()
     )
+    return Scheduler(models, ledger or book(), rules)
+
+
+def leased_bytes(leases: tuple[Lease, ...], device_uuid: str) -> int:
+    return sum(x.size_bytes for x in leases if x.device_uuid == device_uuid)

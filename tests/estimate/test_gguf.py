@@ -42,8 +42,55 @@ def test_a_quantised_cache_is_smaller_by_its_block_size(gguf_file):
 
 
 def test_heads_given_for_each_layer_are_counted_for_each(gguf_file):
+    model = read_model(gguf_file(layers=3, kv_heads=[1, 0, 4]))
+    flash = split_footprint(model, GgufSettings(512, flash_attention=True))
+    assert flash.card.kv_cache_bytes == 512 * (5 * 16) * 2 * F16
+
+
+def test_without_flash_attention_every_layer_keeps_values_as_wide_as_the_widest(gguf_file):
     path = gguf_file(layers=3, kv_heads=[1, 0, 4])
-    assert estimate_gguf(path, context=512).kv_cache_bytes == 512 * (5 * 16) * 2 * F16
+    keys, values = 5 * 16, 3 * 4 * 16
+    assert estimate_gguf(path, context=512).kv_cache_bytes == 512 * (keys + values) * F16
+
+
+def test_keys_and_values_may_differ_in_precision(gguf_file):
+    model = read_model(gguf_file(layers=1, kv_heads=2))
+    mixed = split_footprint(model, GgufSettings(512, key_type="q8_0", value_type="f16"))
+    assert mixed.card.kv_cache_bytes == 512 * (32 * 34 // 32 + 32 * F16)
+
+
+def test_a_window_is_kept_in_full_unless_told_otherwise(gguf_file):
+    fields = {"llama.attention.sliding_window": 300, "llama.attention.sliding_window_pattern": 2}
+    model = read_model(gguf_file(layers=2, fields=fields))
+    full = split_footprint(model, GgufSettings(8192, 128))
+    short = split_footprint(model, GgufSettings(8192, 128, full_windows=False))
+    a_token = 2 * (2 * 16) * F16
+    assert full.card.kv_cache_bytes == 2 * 8192 * a_token
+    assert short.card.kv_cache_bytes == (8192 + 512) * a_token
+
+
+def test_a_recurrent_layer_keeps_one_state_instead_of_all_tokens(gguf_file):
+    fields = {
+        "llama.full_attention_interval": 2,
+        "llama.ssm.state_size": 16,
+        "llama.ssm.inner_size": 128,
+        "llama.ssm.conv_kernel": 4,
+        "llama.ssm.group_count": 1,
+    }
+    model = read_model(gguf_file(layers=2, fields=fields))
+    attention, state = 512 * 2 * (2 * 16) * F16, (3 * (128 + 2 * 16) + 16 * 128) * F32
+    assert split_footprint(model, GgufSettings(512)).card.kv_cache_bytes == attention + state
+
+
+def test_layers_that_read_anothers_cache_have_none(gguf_file):
+    path = gguf_file(layers=4, fields={"llama.attention.shared_kv_layers": 3})
+    assert estimate_gguf(path, context=512).kv_cache_bytes == 512 * 2 * (2 * 16) * F16
+
+
+def test_layers_that_only_guess_ahead_are_left_out(gguf_file):
+    all_layers = read_model(gguf_file("all.gguf", layers=3))
+    without = read_model(gguf_file(layers=3, fields={"llama.nextn_predict_layers": 1}))
+    assert without.layers == all_layers.layers[:2]
 
 
 def test_a_list_of_heads_that_is_too_short_is_refused(gguf_file):

@@ -41,6 +41,7 @@ class FakeWorld:
     path: Path
     cards: list[FakeCard] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    folder: Path | None = None
 
     def save(self) -> None:
         devices = [
@@ -48,13 +49,20 @@ class FakeWorld:
             f"{c.utilisation_pct} {c.temperature_c} {c.power_mw} {c.name}"
             for c in self.cards
         ]
+        fed = [f"folder {self.folder}"] if self.folder else []
         draft = self.path.with_suffix(".new")
-        draft.write_text("\n".join([*devices, *self.lines]) + "\n", encoding="utf-8")
+        draft.write_text("\n".join([*devices, *fed, *self.lines]) + "\n", encoding="utf-8")
         draft.replace(self.path)
 
     def tell(self, *lines: str) -> None:
         """Replace errors, hangs and processes with these lines (see fake_nvml.c)."""
         self.lines = list(lines)
+        self.save()
+
+    def feed(self, folder: Path) -> None:
+        """Let real processes hold what the files in ``folder`` say (see fake_nvml.c)."""
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
         self.save()
 
     def calls(self) -> list[str]:

@@ -2,7 +2,8 @@
 
 from danzar.core.device import DeviceKind, DeviceSnapshot, ProcessUse
 from danzar.core.device_memory import DeviceMemory, describe_memory
-from danzar.core.ledger import Ledger, Reservation
+from danzar.core.book import Reservation
+from danzar.core.ledger import Ledger
 from danzar.core.vision_device import VisionRules
 from danzar.telemetry.sampler import Reading
 from danzar.units import GIB

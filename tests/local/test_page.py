@@ -12,6 +12,7 @@ from danzar.discord_api import use_discord_api
 from danzar.local.server import running
 from danzar.local.settings import Limits, LocalSettings
 from danzar.units import GIB, MIB
+from tests.local import panel_status
 from tests.local.rig import TOKEN, make_bot, online
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -46,14 +47,25 @@ STATUS = {
             "foreign": [{"pid": 7, "name": "<b>game</b>.exe", "used_bytes": None}],
             "utilisation_pct": None,
             "temperature_c": 61,
-            "reservations": [{"purpose": "chat", "bytes": 8 * GIB}],
-            "leases": [{"model": "chat", "bytes": 5 * GIB, "state": "resident"}],
+            "reservations": [
+                {"purpose": "chat", "bytes": 8 * GIB, "by": None},
+                {"purpose": "games", "bytes": GIB, "by": "<i>ann</i>"},
+            ],
+            "leases": [
+                {
+                    "model": "qwen2.5-7b-instruct",
+                    "purpose": "chat",
+                    "bytes": 5 * GIB,
+                    "state": "resident",
+                }
+            ],
         }
     ],
-    "models": [{"name": "chat", "state": "ready", "device": "cuda:0", "queue": 0}],
+    "models": panel_status.models(),
     "watches": [],
     "alerts": [{"text": "Health is low", "at": "2026-01-01T00:00:00+00:00"}],
-    "messages": ["chat placed on cuda:0"],
+    "decisions": panel_status.decisions(),
+    "messages": [],
 }
 
 
@@ -337,12 +349,50 @@ async def test_the_cards_are_shown_with_what_is_known(browser, local):
         bar = panel.get_by_test_id("device-bar")
         await expect(bar).to_have_attribute(
             "aria-label",
-            "cuda:0: chat 5.0 GiB, chat 3.0 GiB, other programs 2.0 GiB, free 2.0 GiB",
+            "cuda:0: qwen2.5-7b-instruct 5.0 GiB, chat 3.0 GiB, games 1.0 GiB, "
+            "other programs 2.0 GiB, free 1.0 GiB",
         )
+        await expect(panel).to_contain_text("kept for games by <i>ann</i>")
         for text in ("simulated", "7.0 of 12.0 GiB", "61 °C", "<b>game</b>.exe", "Health is low"):
             await expect(panel).to_contain_text(text)
         busy = panel.locator(".figure", has_text="busy")
         await expect(busy).to_contain_text("unknown")
+
+
+async def test_each_model_is_shown_with_its_place_bytes_rung_and_pin(browser, local):
+    async with opened(browser, local) as window:
+        chat = window.locator('[data-testid="model-row"][data-model="qwen2.5-7b-instruct"]')
+        for text in (
+            "cuda:0",
+            "4.8 GiB (estimated 5.0 GiB)",
+            "with less context",
+            "pinned",
+            "protected",
+            "1 running",
+            "2 waiting",
+            "reload 9.4 s",
+            "6.2GB are needed, cuda:0 has room for 5.4GB",
+        ):
+            await expect(chat).to_contain_text(text)
+        rows = window.get_by_test_id("model-row")
+        assert await rows.evaluate_all("rows => rows.map(r => r.dataset.model)") == [
+            "qwen2.5-7b-instruct",
+            "yolo-nano",
+            "clip-doom",
+            "sdxl",
+        ]
+        await expect(rows.nth(2)).to_contain_text("left for other programs")
+        await expect(rows.nth(3)).to_contain_text("the file is damaged")
+
+
+async def test_the_last_decisions_are_shown_newest_first_with_their_reasons(browser, local):
+    async with opened(browser, local) as window:
+        steps = window.get_by_test_id("decision")
+        await expect(steps).to_have_count(4)
+        await expect(steps.first).to_contain_text("sdxl failed")
+        await expect(steps.nth(1)).to_contain_text("room for qwen2.5-7b-instruct")
+        await expect(steps.nth(2)).to_contain_text("clip-doom made way · cuda:1")
+        await expect(steps.nth(2)).to_contain_text("makes way for <b>game</b>.exe")
 
 
 async def test_two_pages_show_the_same(browser, local, bot):

@@ -5,8 +5,8 @@ import psutil
 import pytest
 
 from danzar.errors import CannotPlace, ModelMissing, WorkerDied, WorkerHung, WorkerStartFailed
-from danzar.inference import Outcome, Placed
-from danzar.units import GIB
+from danzar.inference import Outcome, Placed, QueuePlace
+from danzar.units import GIB, MIB
 from danzar.workers.contract import Generated, TextDelta
 from tests.manager.worlds import echo_model, say, world
 
@@ -36,11 +36,11 @@ async def test_a_request_loads_its_model_streams_and_says_where_it_ran():
 async def test_the_card_shows_the_lease_and_gives_it_back_after_an_unload():
     async with world(echo_model("chat", 3)) as w:
         await w.manager.call("chat", say("hi"))
-        assert [x.size_bytes for x in w.leases()] == [3 * GIB]
+        booked = {x.device_uuid: x.size_bytes for x in w.leases()}
+        assert booked == {w.cards.uuids[0]: 3 * GIB, "cpu": 64 * MIB}
         (pid,) = await w.worker_pids_on_cards()
-        w.manager.unload("chat")
-        while w.leases():
-            await asyncio.sleep(0.01)
+        await w.manager.unload("chat")
+        assert w.leases() == ()
         assert await w.worker_pids_on_cards() == set()
         assert not psutil.pid_exists(pid)
 
@@ -49,7 +49,7 @@ async def test_models_of_one_engine_share_a_process_on_a_card():
     async with world(echo_model("a"), echo_model("b")) as w:
         await asyncio.gather(w.manager.call("a", say("x")), w.manager.call("b", say("y")))
         assert len(await w.worker_pids_on_cards()) == 1
-        assert sorted(x.model for x in w.leases()) == ["a", "b"]
+        assert {x.model for x in w.leases()} == {"a", "b"}
 
 
 async def test_a_worker_killed_in_mid_answer_is_told_and_the_next_question_works():
@@ -63,7 +63,7 @@ async def test_a_worker_killed_in_mid_answer_is_told_and_the_next_question_works
         steps = await ask(w.manager, "chat", "again")
         assert text_of(steps) == "again"
         assert not psutil.pid_exists(pid)
-        assert len(w.leases()) == 1
+        assert {x.model for x in w.leases()} == {"chat"}
         assert len(await w.worker_pids_on_cards()) == 1
 
 
@@ -129,7 +129,7 @@ async def test_closing_a_stream_stops_the_computing_and_frees_the_slot():
 
 async def test_a_cancelled_waiting_request_leaves_the_queue():
     async with world(echo_model("chat"), settings={"chat": {"word_s": 0.05}}) as w:
-        places: list[int] = []
+        places: list[QueuePlace] = []
         first = asyncio.create_task(ask(w.manager, "chat", "word " * 2000))
         while not w.manager.scheduler.instances["chat"].in_flight:
             await asyncio.sleep(0.01)
@@ -147,7 +147,7 @@ async def test_a_cancelled_waiting_request_leaves_the_queue():
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
         await w.settled()
-        assert places == [1]
+        assert [place.position for place in places] == [1]
         assert len(w.manager.scheduler.instances["chat"].queue) == 0
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from danzar import errors
-from danzar.workers.outcomes import WorkerExit, describe_code, exit_error, quote_output
+from danzar.workers.outcomes import WorkerExit, describe_code, exit_error, quote_output, ran_out
 
 
 def end(output="", hung=False):
@@ -44,6 +44,17 @@ def test_any_other_death_is_a_death_and_silence_is_a_hang():
 def test_the_line_that_tells_most_is_quoted_and_the_stack_is_not():
     output = 'Fatal Python error: Aborted\n\nThread 0x7 failed?\n  File "memory.py", line 3\nlast\n'
     assert quote_output(output) == " It said: Fatal Python error: Aborted"
+    assert quote_output("CUDA error: x\n" + output) == " It said: CUDA error: x"
     assert quote_output("one\ntwo\n") == " It said: two"
     assert quote_output("  \n") == ""
     assert len(quote_output("error " * 1000)) < 400
+
+
+def test_what_was_said_long_before_the_end_and_survived_is_not_its_cause():
+    early = "alloc failed: out of memory\n" + "all is well again\n" * 1000
+    assert type(exit_error("torch", end(early + "GGML_ASSERT(x) failed"))) is errors.WorkerDied
+
+
+def test_an_end_that_was_asked_for_is_no_want_of_memory():
+    asked = WorkerExit(-15, "was killed by SIGTERM", False, expected=True, output="out of memory")
+    assert not ran_out(asked)

@@ -324,15 +324,20 @@ def process_words(visible):
     return json.loads(visible)[0]
 
 
-def test_a_child_sees_exactly_the_card_it_is_given():
-    env = spawn.child_environment({"CUDA_VISIBLE_DEVICES": "0,1"}, "GPU-abc")
+def test_a_child_sees_exactly_the_cards_it_is_given():
+    env = spawn.child_environment({"CUDA_VISIBLE_DEVICES": "0,1"}, ("GPU-abc",))
     assert env["CUDA_VISIBLE_DEVICES"] == "GPU-abc"
     assert env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
-    assert spawn.child_environment({}, None)["CUDA_VISIBLE_DEVICES"] == ""
+    assert spawn.child_environment({}, ())["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_model_over_two_cards_sees_them_in_the_order_of_its_split():
+    env = spawn.child_environment({}, ("GPU-b", "GPU-a"))
+    assert env["CUDA_VISIBLE_DEVICES"] == "GPU-b,GPU-a"
 
 
 def test_the_owner_may_set_how_threads_wait():
-    assert spawn.child_environment({"GOMP_SPINCOUNT": "7"}, None)["GOMP_SPINCOUNT"] == "7"
+    assert spawn.child_environment({"GOMP_SPINCOUNT": "7"}, ())["GOMP_SPINCOUNT"] == "7"
 
 
 def test_the_bots_side_imports_no_model_library():

@@ -73,6 +73,14 @@ def test_deep_nesting_does_not_break_the_decoder():
         pytest.param(errors.ModelRefused("cut"), errors.ModelRefused, id="a known kind is kept"),
         pytest.param(errors.BadPicture("torn"), errors.BadPicture, id="so is a narrower one"),
         pytest.param(MemoryError(), errors.OutOfMemory, id="Python's own memory error is ours"),
+        pytest.param(
+            RuntimeError("CUDA error: out of memory"), errors.OutOfMemory, id="so is the driver's"
+        ),
+        pytest.param(
+            errors.BackendFailed("CUBLAS_STATUS_ALLOC_FAILED"),
+            errors.OutOfMemory,
+            id="and cuBLAS's",
+        ),
         pytest.param(ValueError("x"), errors.BackendFailed, id="anything else is the backend's"),
         pytest.param(errors.QueueFull("x"), errors.BackendFailed, id="so is what no backend says"),
     ],

@@ -8,11 +8,15 @@
  *   process UUID compute|graphics PID BYTES|na
  *   error FUNCTION CODE [UUID]      the call fails so; FUNCTION may be *
  *   hang FUNCTION                   the call waits until the line is gone (60 s at most)
+ *   folder PATH                     real processes hold memory as the files in there say: each is
+ *                                   named PID.STARTTICKS.ANYTHING, its text is "UUID BYTES", and it
+ *                                   counts as long as that very process lives
  *
  * Like the real library, it knows the cards that were there at nvmlInit; one that vanishes is lost
  * (15) until NVML is initialised again with the card back. FAKE_NVML_LOG, if set, is a file to
  * which each call's name is appended.
  */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +24,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 #define MAX_DEVICES 16
+#define MAX_HOLDERS 64
 #define MAX_LINE 512
 #define NA 0xFFFFFFFFFFFFFFFFULL
 
@@ -63,13 +68,64 @@ static int parse_device(const char *line, Device *d) {
                   &d->temp, &d->power, d->name) == 11;
 }
 
+typedef struct { unsigned pid; unsigned long long used; } Holder;
+
+/* Whether the process lives that had this id and started at this tick; a zombie holds nothing. */
+static int lives(unsigned pid, unsigned long long ticks) {
+    char path[64], text[1024], state;
+    unsigned long long started;
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    FILE *f = fopen(path, "r");
+    if (!f) return 0;
+    size_t size = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[size] = 0;
+    char *rest = strrchr(text, ')');
+    if (!rest || sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                        &state, &started) != 2) return 0;
+    return state != 'Z' && state != 'X' && started == ticks;
+}
+
+/* What living processes hold on a card, as the folder says. */
+static unsigned living_holders(const char *uuid, Holder *out) {
+    char line[MAX_LINE], folder[MAX_LINE] = "", path[2 * MAX_LINE], who[96];
+    unsigned count = 0, pid;
+    unsigned long long ticks, size;
+    FILE *f = open_state();
+    while (f && fgets(line, sizeof line, f)) sscanf(line, "folder %511[^\n]", folder);
+    if (f) fclose(f);
+    DIR *d = folder[0] ? opendir(folder) : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (sscanf(e->d_name, "%u.%llu.", &pid, &ticks) != 2 || !lives(pid, ticks)) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        f = fopen(path, "r");
+        int read = f ? fscanf(f, "%95s %llu", who, &size) : 0;
+        if (f) fclose(f);
+        if (read != 2 || strcmp(who, uuid)) continue;
+        unsigned i = 0;
+        while (i < count && out[i].pid != pid) i++;
+        if (i == MAX_HOLDERS) break;
+        if (i == count) out[count++] = (Holder){pid, 0};
+        out[i].used += size;
+    }
+    if (d) closedir(d);
+    return count;
+}
+
 static int find_device(const char *uuid, Device *d) {
     char line[MAX_LINE];
+    Holder holders[MAX_HOLDERS];
     FILE *f = open_state();
     int found = 0;
     while (f && !found && fgets(line, sizeof line, f))
         found = parse_device(line, d) && !strcmp(d->uuid, uuid);
     if (f) fclose(f);
+    unsigned count = found ? living_holders(uuid, holders) : 0;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned long long taken = holders[i].used < d->free ? holders[i].used : d->free;
+        d->free -= taken;
+        d->used += taken;
+    }
     return found;
 }
 
@@ -286,6 +342,10 @@ static int list_processes(const char *uuid, const char *kind, unsigned *count, P
         found++;
     }
     if (f) fclose(f);
+    Holder holders[MAX_HOLDERS];
+    unsigned living = strcmp(kind, "compute") ? 0 : living_holders(uuid, holders);
+    for (unsigned i = 0; i < living; i++, found++)
+        if (found < room) out[found] = (ProcessInfo){holders[i].pid, holders[i].used, 0xFFFFFFFF, 0xFFFFFFFF};
     *count = found;
     return found > room ? INSUFFICIENT_SIZE : OK;
 }

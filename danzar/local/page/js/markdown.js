@@ -11,7 +11,7 @@ const INLINE = [
   [/<@!?(\d+)>/, (m) => mention(`@${userName(m[1])}`, m[1] === state.me?.id)],
   [/<@&(\d+)>/, (m) => mention(`@${state.roles.find((r) => r.id === m[1])?.name ?? "role"}`)],
   [/<#(\d+)>/, (m) => mention(`#${state.channels.get(m[1])?.name ?? "channel"}`)],
-  [/<t:(-?\d{1,12})(?::([tTdDfFR]))?>/, (m) => timestamp(Number(m[1]))],
+  [/<t:(-?\d{1,12})(?::([tTdDfFR]))?>/, (m) => timestamp(Number(m[1]), m[2])],
   [/<a?:(\w+):\d+>/, (m) => h("span", { class: "emoji" }, `:${m[1]}:`)],
   [/\[([^\]\n]{1,300})\]\((https?:\/\/[^\s)]+)\)/, (m, depth) => link(m[2], inline(m[1], depth))],
   [/<(https?:\/\/[^\s>]+)>/, (m) => link(m[1], [m[1]])],
@@ -30,9 +30,22 @@ function mention(text, toMe = false) {
   return h("span", { class: toMe ? "mention to-me" : "mention" }, text);
 }
 
-function timestamp(seconds) {
+const STYLES = {
+  t: { timeStyle: "short" }, T: { timeStyle: "medium" }, d: { dateStyle: "short" }, D: { dateStyle: "long" },
+  f: { dateStyle: "long", timeStyle: "short" }, F: { dateStyle: "full", timeStyle: "short" },
+};
+
+function timestamp(seconds, style = "f") {
   const date = new Date(seconds * 1000);
-  return h("time", { datetime: Number.isNaN(date.getTime()) ? null : date.toISOString() }, date.toLocaleString());
+  const valid = !Number.isNaN(date.getTime());
+  const text = !valid ? "an unknown time" : style === "R" ? relative(seconds) : new Intl.DateTimeFormat(undefined, STYLES[style]).format(date);
+  return h("time", { datetime: valid ? date.toISOString() : null, title: valid ? date.toLocaleString() : null }, text);
+}
+
+function relative(seconds) {
+  const ago = seconds - Date.now() / 1000;
+  const [unit, length] = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]].find(([, l]) => Math.abs(ago) >= l) ?? ["second", 1];
+  return new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(Math.round(ago / length), unit);
 }
 
 function link(url, children) {

@@ -1,6 +1,7 @@
 // The cards: what each device holds, who holds it, and what is booked.
 
 import { byId, formatSize, h, icon, put } from "/static/js/dom.js";
+import { decisionRows, modelRow } from "/static/js/panel_models.js";
 import { state } from "/static/js/state.js";
 
 const HUES = 6;
@@ -17,10 +18,10 @@ export function drawPanel() {
   put(slots.head, icon("chip"), h("h2", {}, "Cards"), latency(status));
   drawDevices(status?.devices ?? []);
   put(slots.rest, !status ? waiting() : [
-    section("Models", (status.models ?? []).map(model), "No model is configured."),
+    section("Models", [...(status.models ?? [])].sort((a, b) => Number(!a.device) - Number(!b.device)).map(modelRow), "No model is configured."),
     section("Watching", (status.watches ?? []).map(watch), null),
     section("Alerts", [...(status.alerts ?? [])].reverse().slice(0, 6).map(alert), null),
-    section("Why", [...(status.messages ?? [])].slice(-8).reverse().map((line) => h("li", {}, line)), null),
+    section("What happened, and why", decisionRows(status.decisions ?? []), null),
   ]);
 }
 
@@ -56,7 +57,7 @@ export function parts(device) {
   // The part of a reservation that its own model does not fill yet.
   const reservations = (device.reservations ?? []).map((r) => ({
     kind: "reserved", name: r.purpose, tone: leases.find((l) => l.purpose === r.purpose)?.name ?? r.purpose,
-    bytes: Math.max(0, r.bytes - sum(leases.filter((l) => l.purpose === r.purpose).map((l) => l.bytes))),
+    by: r.by, bytes: Math.max(0, r.bytes - sum(leases.filter((l) => l.purpose === r.purpose).map((l) => l.bytes))),
   }));
   const foreign = device.foreign_bytes ?? 0;
   const resident = sum(leases.filter((l) => l.state !== "claimed").map((l) => l.bytes));
@@ -106,7 +107,7 @@ function figures(reading) {
 function legend(all) {
   return h("ul", { class: "legend" }, all.filter((p) => p.kind !== "free").map((p) =>
     h("li", {}, h("span", { class: `swatch ${p.kind} ${p.state ?? ""}`, style: { "--seg": tone(p) } }),
-      h("span", { class: "legend-name" }, p.kind === "reserved" ? `kept for ${p.name}` : p.name, p.state && p.state !== "resident" ? h("em", {}, p.state) : null),
+      h("span", { class: "legend-name" }, p.kind === "reserved" ? `kept for ${p.name}${p.by ? ` by ${p.by}` : ""}` : p.name, p.state && p.state !== "resident" ? h("em", {}, p.state) : null),
       h("span", { class: "number" }, formatSize(p.bytes)))));
 }
 
@@ -122,11 +123,6 @@ function figure(name, value) {
 
 function rounded(value, unit) {
   return value === null || value === undefined ? "unknown" : `${Math.round(value)} ${unit}`;
-}
-
-function model(reading) {
-  return h("li", { class: "model" }, h("span", { class: `state ${reading.state}` }), h("b", {}, reading.name), h("span", { class: "muted" }, reading.state),
-    h("span", { class: "number" }, [reading.device, reading.queue ? `${reading.queue} waiting` : null].filter(Boolean).join(" · ")));
 }
 
 function watch(reading) {

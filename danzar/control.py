@@ -1,0 +1,151 @@
+"""How a command on this machine reaches the bot that runs here: loopback, and a secret in a file.
+
+The bot writes address and secret into its data folder, readable by its owner alone. Whoever may
+read that file may change the settings anyway. It works alike on Linux and Windows.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from danzar.config.secrets import redact
+from danzar.errors import ConfigError, DanzarError
+from danzar.live_config import Applied, LiveConfig
+
+_FILE = "control.json"
+_LOOPBACK = "127.0.0.1"
+_PATH = "/v1/config"
+_TIMEOUT_S = 10.0
+_MAX_BODY_BYTES = 64 * 1024
+WHO = "command line"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a running bot is, and what it wants to be told first.
+
+    Attributes:
+        folder: Its folder of settings.
+    """
+
+    url: str
+    secret: str
+    folder: str
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a command wants: one setting, or without ``key`` what the files say now."""
+
+    key: str | None = None
+    value: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What changed, as lines; or why nothing did."""
+
+    changes: list[str] = []
+    refused: str | None = None
+
+
+class BotSilent(DanzarError):
+    """A bot runs here, but does not answer."""
+
+
+@asynccontextmanager
+async def serve_control(live: LiveConfig, data_folder: Path) -> AsyncIterator[None]:
+    """Take commands while the context lasts. ``data_folder`` exists."""
+    secret = secrets.token_urlsafe(32)
+    runner = web.AppRunner(_app(live, secret), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, _LOOPBACK, 0).start()
+        url = f"http://{_LOOPBACK}:{runner.addresses[0][1]}"
+        address = Address(url, secret, str((live.config.folder or Path()).resolve()))
+        with _announced(data_folder / _FILE, msgspec.json.encode(address)):
+            yield
+    finally:
+        await runner.cleanup()
+
+
+def find_bot(data_folder: Path, folder: Path | None) -> Address | None:
+    """The bot that runs with these settings, if its note is there; it may have died since."""
+    try:
+        address = msgspec.json.decode((data_folder / _FILE).read_bytes(), type=Address)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return address if folder is not None and address.folder == str(folder.resolve()) else None
+
+
+async def ask_bot(address: Address, wish: Wish) -> Answer | None:
+    """What the bot says; ``None`` where none is there any more.
+
+    Raises:
+        BotSilent: It is there and does not answer.
+    """
+    headers = {"Authorization": f"Bearer {address.secret}"}
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+            body = msgspec.json.encode(wish)
+            async with session.post(address.url + _PATH, data=body) as response:
+                if response.status != web.HTTPOk.status_code:
+                    return None
+                return msgspec.json.decode(await response.read(), type=Answer)
+    except aiohttp.ClientConnectorError:
+        return None
+    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as exc:
+        raise BotSilent(
+            f"the bot at {address.url} does not answer ({type(exc).__name__}); restart it"
+        ) from exc
+
+
+def _app(live: LiveConfig, secret: str) -> web.Application:
+    async def post(request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "")
+        if not secrets.compare_digest(given.encode(), f"Bearer {secret}".encode()):
+            return web.Response(status=web.HTTPForbidden.status_code)
+        try:
+            wish = msgspec.json.decode(await request.read(), type=Wish)
+        except msgspec.DecodeError:
+            return web.Response(status=web.HTTPBadRequest.status_code)
+        body = msgspec.json.encode(await _grant(live, wish))
+        return web.Response(body=body, content_type="application/json")
+
+    app = web.Application(client_max_size=_MAX_BODY_BYTES)
+    app.router.add_post(_PATH, post)
+    return app
+
+
+async def _grant(live: LiveConfig, wish: Wish) -> Answer:
+    try:
+        applied = await _apply(live, wish)
+    except ConfigError as exc:
+        return Answer(refused=redact(str(exc)))
+    return Answer([str(change) for change in applied.changes])
+
+
+async def _apply(live: LiveConfig, wish: Wish) -> Applied:
+    if wish.key is None:
+        return await live.reload(who=WHO)
+    return await live.set(wish.key, wish.value, who=WHO)
+
+
+@contextlib.contextmanager
+def _announced(file: Path, content: bytes) -> Iterator[None]:
+    """Keep the note while the context lasts; another bot's newer one is left alone."""
+    file.unlink(missing_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if file.read_bytes() == content:
+                file.unlink()

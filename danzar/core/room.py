@@ -1,0 +1,102 @@
+"""What a device has room for, given the driver's figures and the book. Pure.
+
+headroom = min(measured free - loads in flight, limit - all leases)
+           - other purposes' unfilled reservations - margin
+and at most: budget of the purpose - its leases
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from danzar.core.book import Book, Lease, LeaseState, Reservation
+from danzar.core.device import DeviceKind, DeviceSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One device and what is booked on it; made once per plan.
+
+    Attributes:
+        leases: Those on this device.
+        reservations: Those on this device.
+        limit_bytes: The most Danzar may lease here; ``None`` for no limit.
+    """
+
+    device: DeviceSnapshot
+    leases: tuple[Lease, ...]
+    reservations: tuple[Reservation, ...]
+    budgets_bytes: Mapping[str, int]
+    limit_bytes: int | None
+    margin_bytes: int
+
+    def headroom_bytes(self, purpose: str, gone: Collection[int] = ()) -> int | None:
+        """What a new lease of ``purpose`` may take once the leases ``gone`` have been given back.
+
+        Negative when overbooked; ``None`` when the driver did not say what is free.
+        """
+        if self.device.free_bytes is None:
+            return None
+        held: dict[str, int] = defaultdict(int)
+        free = self.device.free_bytes
+        for lease in self.leases:
+            if lease.lease_id in gone:
+                free += 0 if lease.state is LeaseState.CLAIMED else lease.size_bytes
+                continue
+            held[lease.purpose] += lease.size_bytes
+            free -= lease.size_bytes if lease.state is LeaseState.CLAIMED else 0
+        if self.limit_bytes is not None:
+            free = min(free, self.limit_bytes - sum(held.values()))
+        free -= self.margin_bytes + self._kept_bytes(purpose, held)
+        budget = self.budgets_bytes.get(purpose)
+        if budget is None or self.device.kind is DeviceKind.CPU:
+            return free
+        return min(free, budget - held[purpose])
+
+    def _kept_bytes(self, purpose: str, held: Mapping[str, int]) -> int:
+        return sum(
+            max(0, r.size_bytes - held.get(r.purpose, 0))
+            for r in self.reservations
+            if r.purpose != purpose
+        )
+
+    def releasing(self) -> frozenset[int]:
+        """Ids of the leases whose unloads have begun."""
+        return frozenset(x.lease_id for x in self.leases if x.state is LeaseState.RELEASING)
+
+    def foreign_bytes(self, own_pids: Collection[int] = ()) -> int | None:
+        """What other programs hold, with what the driver keeps for itself; ``None`` unknown.
+
+        Where the driver does not say what Danzar's processes hold, the leases stand for it, those
+        of loads in flight included: a load is not foreign use.
+        """
+        if self.device.used_bytes is None:
+            return None
+        own = [p.used_bytes for p in self.device.processes if p.pid in own_pids]
+        known = [used for used in own if used is not None]
+        if own and len(known) == len(own):
+            return max(0, self.device.used_bytes - sum(known))
+        return max(0, self.device.used_bytes - sum(x.size_bytes for x in self.leases))
+
+
+def rooms_of(book: Book, snapshots: Iterable[DeviceSnapshot]) -> dict[str, Room]:
+    """A room for each device, by UUID."""
+    leases: dict[str, list[Lease]] = defaultdict(list)
+    for lease in book.leases:
+        leases[lease.device_uuid].append(lease)
+    reservations: dict[str, list[Reservation]] = defaultdict(list)
+    for reservation in book.reservations:
+        reservations[reservation.device_uuid].append(reservation)
+    limits = {limit.device_uuid: limit.size_bytes for limit in book.limits}
+    budgets = dict(book.budgets_bytes)
+    return {
+        s.uuid: Room(
+            s,
+            tuple(leases.get(s.uuid, ())),
+            tuple(reservations.get(s.uuid, ())),
+            budgets,
+            limits.get(s.uuid),
+            book.margins.on(s),
+        )
+        for s in snapshots
+    }

@@ -1,0 +1,216 @@
+"""Making way for other programs, and coming back when they are gone. Pure.
+
+A card is yielded when it is full *and* other programs have grown since Danzar loaded its models
+there: what Danzar filled itself is no reason to leave. Idle models leave at the warning level, the
+lowest priority and the cheapest to reload first; busy ones finish and leave at the critical level,
+the largest first. Pinned and protected models stay. Whoever left comes back when it fits as
+configured, has been calm for ``calm_s``, and was not moved in the last ``move_interval_s``.
+"""
+
+from collections.abc import Callable
+
+from danzar.core.book import LeaseState
+from danzar.core.device import DeviceKind, DeviceSnapshot
+from danzar.core.events import Effect
+from danzar.core.instance import Instance, InstanceState
+from danzar.core.loading import begin_load, decide, unload
+from danzar.core.placement import plan_placement
+from danzar.core.plan import PlacedOn
+from danzar.core.pressure import Level, next_pressure
+from danzar.core.room import Room
+from danzar.core.state import DeviceWatch, State
+from danzar.core.variant import Rung
+from danzar.units import format_gib
+
+
+def watch_devices(state: State, now_s: float) -> list[Effect]:
+    """Follow every device with its newest figures; let models leave those that are yielded."""
+    effects: list[Effect] = []
+    for snapshot in state.snapshots:
+        if snapshot.kind is DeviceKind.CPU:
+            continue
+        room = state.ledger.room(snapshot)
+        watch = state.watches.setdefault(snapshot.uuid, DeviceWatch())
+        _follow(state, watch, room, now_s)
+        watch.kept_bytes = _kept_bytes(state, watch, snapshot)
+        if _is_yielded(state, watch):
+            effects += _leave(state, watch, room, now_s)
+        _strike_out_recovered(state, room)
+    return effects
+
+
+def rebase(state: State, instance: Instance) -> None:
+    """Danzar loaded this: what others hold there now is how it is, not growth."""
+    for share in instance.placed.shares if instance.placed else ():
+        device, watch = state.device(share.device_uuid), state.watches.get(share.device_uuid)
+        if device is not None and watch is not None:
+            foreign = state.ledger.room(device).foreign_bytes(state.own_pids)
+            watch.foreign_base_bytes = watch.foreign_bytes = foreign
+
+
+def come_back(state: State, now_s: float) -> list[Effect]:
+    """Load what left because of pressure, and load again as configured what runs worse."""
+    effects: list[Effect] = []
+    for instance in state.instances.values():
+        if instance.yielded_s is not None:
+            effects += _return(state, instance, now_s)
+        elif instance.degraded is not None:
+            effects += _restore(state, instance, now_s)
+    return effects
+
+
+def _follow(state: State, watch: DeviceWatch, room: Room, now_s: float) -> None:
+    snapshot, rules = room.device, state.rules.yields
+    watch.pressure = next_pressure(
+        watch.pressure, snapshot.free_bytes, snapshot.total_bytes, rules.levels, now_s
+    )
+    foreign = room.foreign_bytes(state.own_pids)
+    if foreign is not None:
+        watch.foreign_bytes = foreign
+        base = watch.foreign_base_bytes
+        watch.foreign_base_bytes = foreign if base is None else min(base, foreign)
+    if watch.pressure.level is not Level.NORMAL:
+        watch.calm_since_s = None
+    elif watch.calm_since_s is None:
+        watch.calm_since_s = now_s
+
+
+def _have_others_grown(state: State, watch: DeviceWatch) -> bool:
+    if watch.foreign_bytes is None or watch.foreign_base_bytes is None:
+        return False
+    return watch.foreign_bytes - watch.foreign_base_bytes >= state.rules.yields.growth_bytes
+
+
+def _is_yielded(state: State, watch: DeviceWatch) -> bool:
+    under_pressure = watch.pressure is not None and watch.pressure.level is not Level.NORMAL
+    return under_pressure and _have_others_grown(state, watch)
+
+
+def _kept_bytes(state: State, watch: DeviceWatch, snapshot: DeviceSnapshot) -> int:
+    """So much that the card stays below the level at which models leave."""
+    if not _have_others_grown(state, watch):
+        return 0
+    return round(snapshot.total_bytes * (100 - state.rules.yields.levels.clear_pct) / 100)
+
+
+def _leave(state: State, watch: DeviceWatch, room: Room, now_s: float) -> list[Effect]:
+    """All idle models at once: whoever plays wants the memory now, not in portions."""
+    leaving = [i for i in _on(state, room) if _may_move(state, i, now_s)]
+    idle = sorted((i for i in leaving if i.is_idle), key=_cheapest_first(now_s))
+    busy = sorted((i for i in leaving if not i.is_idle), key=_largest_first(state))
+    severe = watch.pressure is not None and watch.pressure.level >= Level.CRITICAL
+    chosen = [*idle, *(busy if severe and state.rules.yields.drain_busy else ())]
+    effects: list[Effect] = []
+    for instance in chosen:
+        instance.moved_s = instance.yielded_s = now_s
+        effects += unload(state, instance, _why(state, watch, room))
+    return effects
+
+
+def _on(state: State, room: Room) -> list[Instance]:
+    here = {x.model for x in room.leases if x.state is LeaseState.RESIDENT}
+    return [
+        i for i in state.instances.values() if i.name in here and i.state is InstanceState.READY
+    ]
+
+
+def _may_move(state: State, instance: Instance, now_s: float) -> bool:
+    if instance.facts.pinned or instance.facts.protected:
+        return False
+    return _moved_long_ago(state, instance, now_s)
+
+
+def _moved_long_ago(state: State, instance: Instance, now_s: float) -> bool:
+    moved_s = instance.moved_s
+    return moved_s is None or now_s - moved_s >= state.rules.yields.move_interval_s
+
+
+def _cheapest_first(now_s: float) -> Callable[[Instance], tuple[float, float, str]]:
+    def key(instance: Instance) -> tuple[float, float, str]:
+        usage = instance.usage
+        cost_s = usage.reload_s(instance.facts.cuda_bytes) * usage.use_probability(now_s)
+        return (instance.facts.priority, cost_s, instance.name)
+
+    return key
+
+
+def _largest_first(state: State) -> Callable[[Instance], tuple[float, int, str]]:
+    def key(instance: Instance) -> tuple[float, int, str]:
+        size_bytes = sum(state.ledger.lease(x).size_bytes for x in instance.lease_ids)
+        return (instance.facts.priority, -size_bytes, instance.name)
+
+    return key
+
+
+def _why(state: State, watch: DeviceWatch, room: Room) -> str:
+    grown = (watch.foreign_bytes or 0) - (watch.foreign_base_bytes or 0)
+    used_pct = room.device.memory_pct or 0.0
+    return (
+        f"makes way for {_largest_foreign(state, room.device)}: others grew by "
+        f"{format_gib(grown)} on {room.device.label}, which is {used_pct:.0f} % full"
+    )
+
+
+def _largest_foreign(state: State, snapshot: DeviceSnapshot) -> str:
+    others = [p for p in snapshot.processes if p.pid not in state.own_pids]
+    largest = max(others, key=lambda p: (p.used_bytes or 0, -p.pid), default=None)
+    if largest is None:
+        return "other programs"
+    return largest.name or f"process {largest.pid}"
+
+
+def _strike_out_recovered(state: State, room: Room) -> None:
+    """Quarantined bytes are back when less is in use than all leases together say."""
+    lost = [x for x in room.leases if x.state is LeaseState.QUARANTINED]
+    used, booked = room.device.used_bytes, sum(x.size_bytes for x in room.leases)
+    if lost and used is not None and used <= booked - sum(x.size_bytes for x in lost):
+        for lease in lost:
+            state.ledger.release(lease.lease_id)
+
+
+def _return(state: State, instance: Instance, now_s: float) -> list[Effect]:
+    if instance.state is not InstanceState.COLD:
+        if instance.state is InstanceState.READY:
+            instance.yielded_s = None
+        return []
+    if not _moved_long_ago(state, instance, now_s):
+        return []
+    plan = plan_placement(state.plan_inputs(instance, now_s))
+    if not _is_whole(plan) or not _is_calm(state, plan, now_s):
+        return []
+    plan, decided = decide(state, instance, now_s)
+    if not isinstance(plan, PlacedOn):
+        return decided
+    instance.moved_s, instance.yielded_s = now_s, None
+    return [*decided, begin_load(state, instance, plan)]
+
+
+def _is_whole(plan: object) -> bool:
+    return isinstance(plan, PlacedOn) and plan.rung is Rung.FULL
+
+
+def _is_calm(state: State, plan: object, now_s: float) -> bool:
+    """Long enough without pressure there; the plan itself leaves others what they took."""
+    if not isinstance(plan, PlacedOn):
+        return False
+    watch, device = state.watches.get(plan.device_uuid), state.device(plan.device_uuid)
+    if watch is None or device is None or watch.calm_since_s is None:
+        return device is not None and device.kind is DeviceKind.CPU
+    return now_s - watch.calm_since_s >= state.rules.yields.calm_s
+
+
+def _restore(state: State, instance: Instance, now_s: float) -> list[Effect]:
+    """A model that runs worse than configured leaves when all of it would fit without it there."""
+    if instance.state is not InstanceState.READY or not instance.is_idle or instance.facts.pinned:
+        return []
+    settled = now_s - instance.loaded_s >= state.rules.yields.move_interval_s
+    if not settled or not _moved_long_ago(state, instance, now_s):
+        return []
+    plan = plan_placement(state.plan_without(instance, now_s))
+    if not isinstance(plan, PlacedOn) or plan.degraded is not None:
+        return []
+    if not _is_calm(state, plan, now_s):
+        return []
+    # Leaving and coming back is one move, noted when it is back.
+    instance.yielded_s = now_s
+    return unload(state, instance, f"there is room for it as configured again: {plan.reason}")

@@ -1,0 +1,150 @@
+"""One model as people see it: a frozen copy of what the scheduler knows. Pure."""
+
+from dataclasses import dataclass
+
+from danzar.core.book import LeaseState
+from danzar.core.device import CPU_UUID
+from danzar.core.instance import HELD, Instance, InstanceState
+from danzar.core.plan import Share
+from danzar.core.state import State
+from danzar.core.variant import Rung
+
+
+@dataclass(frozen=True, slots=True)
+class ShareView:
+    """What a model holds of one device.
+
+    Attributes:
+        device: ``cuda:N`` or ``cpu``; the UUID of a device that is no longer there.
+        estimated_bytes: What the plan booked.
+        leased_bytes: What stands in the book now: measured once loaded, where the driver says.
+        layers: How many of the model's layers are there; ``None`` when it is not divided.
+    """
+
+    device_uuid: str
+    device: str
+    simulated: bool
+    estimated_bytes: int
+    leased_bytes: int
+    lease: LeaseState
+    layers: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """One model at one instant.
+
+    Attributes:
+        shares: The hosting device first; empty while it is not loaded.
+        rung: How it is loaded, ``None`` while it is not.
+        degraded: Why it runs worse than configured; ``None`` when it does not.
+        estimated_bytes: What it takes as configured, whole on one GPU (in host RAM, for one that
+            belongs there), without what its process takes besides.
+        pinned: Never evicted. ``protected``: never moved for other programs.
+        reload_s: What loading it again is expected to take.
+        use_probability: How likely it is wanted within the next two minutes, 0 to 1.
+        idle_s: Since its last request ended; ``None`` while it is not loaded or busy.
+        yielded: It left for other programs and will come back.
+        last_error: Why the last load failed; ``None`` when it did not.
+        retry_in_s: When it may be loaded again after that; ``None`` when at once.
+    """
+
+    name: str
+    purpose: str
+    state: InstanceState
+    shares: tuple[ShareView, ...]
+    rung: Rung | None
+    degraded: str | None
+    estimated_bytes: int
+    priority: int
+    pinned: bool
+    protected: bool
+    in_flight: int
+    waiting: int
+    reload_s: float
+    use_probability: float
+    idle_s: float | None
+    yielded: bool
+    last_error: str | None
+    retry_in_s: float | None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it can answer, or is finishing what it answers."""
+        return self.state in HELD
+
+    @property
+    def device(self) -> str | None:
+        """``cuda:0``, ``cuda:0 + cuda:1`` where it is divided, or ``None`` while it has none."""
+        hosts = [s.device for s in self.shares if s.device_uuid != CPU_UUID] or [
+            s.device for s in self.shares
+        ]
+        return " + ".join(dict.fromkeys(hosts)) or None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a card that it is on is simulated."""
+        return any(share.simulated for share in self.shares)
+
+    @property
+    def leased_bytes(self) -> int:
+        """What is booked for it, all devices together."""
+        return sum(share.leased_bytes for share in self.shares)
+
+
+def model_views(state: State, now_s: float) -> tuple[ModelView, ...]:
+    """Every model, in the order of the configuration."""
+    return tuple(_view(state, instance, now_s) for instance in state.instances.values())
+
+
+def _view(state: State, instance: Instance, now_s: float) -> ModelView:
+    facts, variant = instance.facts, instance.facts.variants[0]
+    estimated_bytes = variant.host_bytes if facts.wants_cpu else variant.cuda_bytes
+    shares = _shares(state, instance)
+    held_bytes = sum(share.leased_bytes for share in shares)
+    wait_s = instance.not_before_s - now_s
+    return ModelView(
+        name=facts.name,
+        purpose=facts.purpose,
+        state=instance.state,
+        shares=shares,
+        rung=instance.placed.rung if instance.placed else None,
+        degraded=instance.degraded,
+        estimated_bytes=estimated_bytes,
+        priority=facts.priority,
+        pinned=facts.pinned,
+        protected=facts.protected,
+        in_flight=len(instance.in_flight),
+        waiting=len(instance.queue),
+        reload_s=instance.usage.reload_s(held_bytes or estimated_bytes),
+        use_probability=instance.usage.use_probability(now_s),
+        idle_s=_idle_s(instance, now_s),
+        yielded=instance.yielded_s is not None and instance.state is InstanceState.COLD,
+        last_error=instance.last_error,
+        retry_in_s=wait_s if instance.state is InstanceState.FAILED and wait_s > 0 else None,
+    )
+
+
+def _shares(state: State, instance: Instance) -> tuple[ShareView, ...]:
+    planned = instance.placed.shares if instance.placed else ()
+    pairs = zip(planned, instance.lease_ids, strict=True)
+    return tuple(_share(state, share, lease_id) for share, lease_id in pairs)
+
+
+def _share(state: State, share: Share, lease_id: int) -> ShareView:
+    lease, device = state.ledger.lease(lease_id), state.device(share.device_uuid)
+    return ShareView(
+        device_uuid=share.device_uuid,
+        device=device.label if device else share.device_uuid,
+        simulated=device.simulated if device else False,
+        estimated_bytes=share.size_bytes,
+        leased_bytes=lease.size_bytes,
+        lease=lease.state,
+        layers=share.layers,
+    )
+
+
+def _idle_s(instance: Instance, now_s: float) -> float | None:
+    if instance.state is not InstanceState.READY or not instance.is_idle:
+        return None
+    return max(0.0, now_s - instance.last_used_s)

@@ -1,0 +1,117 @@
+"""One worker of the pool: its process, what its models hold, and whether that came back."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from danzar.driver_view import DeviceBytes, not_back
+from danzar.errors import WorkerError, WorkerHung
+from danzar.workers.contract import LoadReport
+from danzar.workers.process import WorkerProcess
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.1
+
+Measure = Callable[[int], Awaitable[Mapping[str, int] | None]]
+"""What a process holds by device UUID, measured now; ``None`` when the driver is silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerKey:
+    """Which process: models of one worker on one device share it."""
+
+    worker: str
+    device_uuid: str
+
+
+@dataclass(slots=True)
+class HeldModel:
+    """What one model holds, by device UUID: as booked, then as measured where that is known."""
+
+    held_bytes: dict[str, int]
+    report: LoadReport = field(default_factory=LoadReport)
+
+    def must_return(self, shown: Mapping[str, int]) -> dict[str, int]:
+        """What must come back when it leaves and its process goes on, by device UUID.
+
+        Its weights, where the driver shows the process at all; the CUDA context that it may have
+        been the first to pay for stays with the process.
+        """
+        weights_bytes = self.report.weights_bytes or 0
+        return {
+            uuid: min(size, weights_bytes)
+            for uuid, size in self.held_bytes.items()
+            if uuid in shown
+        }
+
+
+@dataclass(slots=True, eq=False)
+class PoolWorker:
+    """A process and its models.
+
+    Attributes:
+        patience_s: How long the driver may take to show bytes as free.
+    """
+
+    key: WorkerKey
+    process: WorkerProcess
+    patience_s: float
+    models: dict[str, HeldModel] = field(default_factory=dict)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def held_bytes(self, *, without: str | None = None) -> dict[str, int]:
+        """The sum over its models, by device UUID."""
+        total: dict[str, int] = defaultdict(int)
+        for name, model in self.models.items():
+            for uuid, size_bytes in model.held_bytes.items():
+                total[uuid] += size_bytes if name != without else 0
+        return dict(total)
+
+    async def close_model(self, name: str, measure: Measure) -> DeviceBytes:
+        """Unload one model of several; what of its bytes did not come back, by device UUID."""
+        shown = await measure(self.pid) or {}
+        gone = self.models[name]
+        try:
+            await self.process.unload(name)
+        except WorkerError as exc:
+            log.warning("unload of %s: %s", name, exc)
+        self.models.pop(name, None)
+        if not self.process.alive:
+            return await self.wait_back({}, gone.held_bytes, measure)
+        leaving = gone.must_return(shown)
+        due = {uuid: shown[uuid] - size for uuid, size in leaving.items()}
+        return await self.wait_back(due, leaving, measure)
+
+    async def end(self, measure: Measure) -> DeviceBytes:
+        """End the process; what the driver still shows of its bytes then, by device UUID."""
+        held_bytes = self.held_bytes()
+        try:
+            await self.process.stop()
+        except WorkerHung as exc:
+            log.error("%s", exc)  # noqa: TRY400 - for people; there is nothing to trace
+        return await self.wait_back({}, held_bytes, measure)
+
+    async def wait_back(
+        self, due: Mapping[str, int], leaving: Mapping[str, int], measure: Measure
+    ) -> DeviceBytes:
+        """Ask the driver until bytes are back; what is not, when patience ends.
+
+        Args:
+            due: What the process holds once all are back, by device UUID.
+            leaving: What is to come back, by device UUID.
+            measure: How the driver is asked.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self.patience_s
+        while True:
+            lost = not_back(await measure(self.pid) or {}, due, leaving)
+            if not lost or loop.time() >= deadline_s:
+                return lost
+            await asyncio.sleep(_POLL_S)
