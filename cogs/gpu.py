@@ -98,7 +98,7 @@ class GpuCog(commands.Cog, name="GPU"):
         text = render_monitor(
             enabled=enabled,
             interval_s=self._monitor.interval_s,
-            warning_pct=self._config.vram.monitor.warning_pct,
+            warning_pct=self._gpu_mm.rules.pressure.warning_pct,
             alert_channel=self._config.bot.discord.alert_channel,
         )
         await self._say(ctx, text)
@@ -167,6 +167,14 @@ class GpuCog(commands.Cog, name="GPU"):
     @operators_only()
     async def unpin(self, ctx: Context, model: str) -> None:
         await self._say(ctx, await self._desk.pin(ctx, model, pinned=False))
+
+    @gpu.command(name="pretend", description="A pretended game, on simulated cards only")  # type: ignore[arg-type]
+    @app_commands.describe(size="6GB", device="cuda:1, if nothing is said", seconds="60")
+    @operators_only()
+    async def pretend(
+        self, ctx: Context, size: str, device: str = "cuda:1", seconds: int = 60
+    ) -> None:
+        await self._say(ctx, await self._desk.pretend(ctx, size, device, seconds))
 
     @gpu.group(name="reserve", fallback="set", description="Keep GPU memory free for a purpose")  # type: ignore[arg-type]
     @app_commands.describe(device="cuda:0", size="6GB", purpose="games, if nothing is said")

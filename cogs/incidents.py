@@ -16,11 +16,12 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 20.0
 _MOST_PENDING = 50
-_MARKS = {Level.NORMAL: "✅", Level.WARNING: "⚠️", Level.CRITICAL: "🚨"}
+_MARKS = {Level.NORMAL: "✅", Level.WARNING: "⚠️", Level.CRITICAL: "🚨", Level.OOM: "🚨"}
 COLOURS = {
     Level.NORMAL: discord.Colour.green(),
     Level.WARNING: discord.Colour.orange(),
     Level.CRITICAL: discord.Colour.red(),
+    Level.OOM: discord.Colour.red(),
 }
 
 

@@ -11,7 +11,7 @@ from danzar.core.variant import Rung, Variant
 from danzar.errors import ModelError
 from danzar.estimate.gguf import CUDA_CONTEXT_BYTES
 from danzar.estimate.torch_files import CUDA_CONTEXT_BYTES as TORCH_CONTEXT_BYTES
-from danzar.estimate.variants import gguf_variants, torch_variants
+from danzar.estimate.variants import MIN_CONTEXT, gguf_variants, torch_variants
 from danzar.models.manifest import resolve, slots_of
 from danzar.rules import CHAT, VISION, with_rules
 from danzar.units import MIB
@@ -74,7 +74,8 @@ def _fixed(size_bytes: int) -> Variant:
 
 def _from_file(path: Path | None, entry: ModelEntry) -> tuple[Variant, ...]:
     if path is not None and entry.backend == "llama":
-        return gguf_variants(path, entry.settings)
+        least = entry.min_context or MIN_CONTEXT
+        return gguf_variants(path, entry.settings, min_context=least)
     if entry.backend in ("yolo", "clip"):
         return torch_variants(path, entry.settings, entry.backend)
     return (_fixed(0),)

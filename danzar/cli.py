@@ -271,5 +271,37 @@ def config_check(
         raise DanzarError(f"{count} problem{'s' if count > 1 else ''} in the configuration")
 
 
+@config_app.command("set", context_settings={"ignore_unknown_options": True})
+def config_set(
+    key: Annotated[str, typer.Argument(help="For example placement.margin.")],
+    value: Annotated[str, typer.Argument(help="As in the file, for example '1 GiB'.")],
+    later: Annotated[
+        bool, typer.Option("--later", help="Leave the running bot as it is until its next start.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Change one setting, in its file and in the running bot."""
+    from danzar.commands import config as command
+
+    changed = asyncio.run(command.change(config, key, value, later=later))
+    if as_json:
+        terminal.write_json(command.changed_json(changed))
+    else:
+        command.print_changed(changed, terminal.console())
+
+
+@config_app.command("reload")
+def config_reload(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Have the running bot apply what the files say now."""
+    from danzar.commands import config as command
+
+    changed = asyncio.run(command.reload(config))
+    if as_json:
+        terminal.write_json(command.changed_json(changed))
+    else:
+        command.print_changed(changed, terminal.console())
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
 from danzar.core.device import CPU_UUID, DeviceSnapshot, find_device
 from danzar.core.events import LoadFinished
@@ -16,7 +17,7 @@ from danzar.core.variant import Variant
 from danzar.errors import DanzarError, ModelError
 from danzar.estimate.correct import correct, settings_key
 from danzar.estimate.fingerprint import fingerprint
-from danzar.estimate.variants import estimate_file
+from danzar.estimate.variants import MIN_CONTEXT, estimate_file
 from danzar.measured import MeasuredKey, Measurements
 from danzar.models.manifest import resolve
 from danzar.workers.contract import ENGINES
@@ -44,18 +45,18 @@ class Corrections:
         self,
         config: Config,
         measurements: Measurements,
-        change_facts: Callable[[tuple[ModelFacts, ...]], None],
+        change_variants: Callable[[str, tuple[Variant, ...]], None],
     ) -> None:
         """Correct nothing yet.
 
         Args:
             config: Where the models' files and settings are.
             measurements: What is known from earlier loads.
-            change_facts: Tells the planner.
+            change_variants: Tells the planner.
         """
         self._config = config
         self._measurements = measurements
-        self._change_facts = change_facts
+        self._change_variants = change_variants
         self._loads: asyncio.Queue[tuple[ModelFacts, LoadFinished, PlacedOn]] = asyncio.Queue(
             _MOST_WAITING
         )
@@ -86,19 +87,15 @@ class Corrections:
             wanted = (find_device(snapshots, name) for name in facts.preferred)
             device = next((d for d in wanted if d is not None), None)
             if device is not None and not device.simulated:
-                self._change_facts((await self.corrected(facts, device),))
+                await self._correct(facts.name, device)
 
-    async def corrected(self, facts: ModelFacts, device: DeviceSnapshot) -> ModelFacts:
-        """The model with variants as they turned out on this kind of card.
-
-        Raises:
-            danzar.errors.StoreFailed: What was measured can't be read.
-        """
-        file = await asyncio.to_thread(self._file, facts.name)
+    async def _correct(self, name: str, device: DeviceSnapshot) -> None:
+        """Tell the planner how the variants turned out on this kind of card."""
+        file = await asyncio.to_thread(self._file, name)
         if file is None:
-            return facts
+            return
         past = await self._measurements.for_file(file.engine, file.file_hash, device.name)
-        settings = self._config.models.models[facts.name].settings
+        settings = self._config.models.models[name].settings
         found = correct(
             file.variants,
             past,
@@ -106,7 +103,7 @@ class Corrections:
             weights_bytes=file.weights_bytes,
             on_cpu=False,
         )
-        return replace(facts, variants=found.variants)
+        self._change_variants(name, found.variants)
 
     async def _learn(self, facts: ModelFacts, event: LoadFinished, placed: PlacedOn) -> None:
         device = find_device(event.snapshots, placed.device_uuid)
@@ -126,7 +123,7 @@ class Corrections:
         )
         own_bytes = max(1, measured_bytes - context_bytes)
         await self._measurements.record(key, variant.cuda_bytes, own_bytes, time.time())
-        self._change_facts((await self.corrected(facts, device),))
+        await self._correct(facts.name, device)
 
     def _file(self, name: str) -> _File | None:
         """The estimate of a model's file; ``None`` where its size is set by hand, or not known."""
@@ -135,14 +132,15 @@ class Corrections:
             return None
         try:
             path = resolve(name, self._config)
-            return None if path is None else _read(path, entry.backend, entry.settings)
+            return None if path is None else _read(path, entry)
         except ModelError:
             return None
 
 
-def _read(path: Path, backend: str, settings: dict[str, object]) -> _File:
-    found = estimate_file(path, settings, backend)
-    engine = ENGINES[backend]
+def _read(path: Path, entry: ModelEntry) -> _File:
+    least = entry.min_context or MIN_CONTEXT
+    found = estimate_file(path, entry.settings, entry.backend, min_context=least)
+    engine = ENGINES[entry.backend]
     return _File(fingerprint(path), engine, found.variants, found.card.weights_bytes)
 
 

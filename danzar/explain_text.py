@@ -56,8 +56,11 @@ def device_text(device: DeviceRoom) -> str:
     """How a device's room comes about: ``11.7GB free of 12.0GB - 8.0GB kept for chat = ...``."""
     if device.room_bytes is None or device.free_bytes is None:
         return f"{amount(device.total_bytes)}; the driver does not say what is free"
+    loading = device.in_flight_bytes - device.others_bytes - device.promised_bytes
     taken = [
-        *([f"{amount(device.in_flight_bytes)} loading"] if device.in_flight_bytes else []),
+        *([f"{amount(loading)} loading"] if loading else []),
+        *([f"{amount(device.promised_bytes)} for older requests"] if device.promised_bytes else []),
+        *([f"{amount(device.others_bytes)} left to other programs"] if device.others_bytes else []),
         *(f"{amount(size)} kept for {purpose}" for purpose, size in device.kept),
         *([f"{amount(device.margin_bytes)} margin"] if device.margin_bytes else []),
     ]

@@ -9,6 +9,7 @@ from danzar.core.device import DeviceSnapshot
 from danzar.core.model import ModelFacts
 from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
+from danzar.errors import ConfigError
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
 from danzar.live_config import Follower, Step
 from danzar.monitor import MemoryMonitor
@@ -62,6 +63,8 @@ def follow_manager(
 
     def follow(old: Config, new: Config) -> Step:
         devices = snapshots()
+        if not devices:
+            raise ConfigError("no device was measured yet; try again in a few seconds")
         rules, book = scheduler_rules(new), ledger_rules(new, devices)
         before = ledger_rules(old, devices).reservations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from danzar.config.settings import Config
-from danzar.core.device import DeviceSnapshot, find_device
+from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
 from danzar.core.device_memory import DeviceMemory, LedgerView, describe_memory
 from danzar.core.pressure import PressureRules
 from danzar.core.recommend import recommend
@@ -22,10 +22,14 @@ from danzar.core.vision_device import (
     judge_device,
 )
 from danzar.memory_text import log_lines
+from danzar.rules import monitor_rules
 from danzar.telemetry.sampler import Reading
-from danzar.units import gib_to_bytes
+from danzar.units import MIB, format_gib, gib_to_bytes
 
 log = logging.getLogger(__name__)
+
+# A purpose that has no reservation and no budget: all that is kept for others stays whole.
+_ANY_PURPOSE = ""
 
 
 class Figures(Protocol):
@@ -65,7 +69,7 @@ class MemoryRules:
             margin_bytes=config.vram.placement.margin,
             fallback_to_cpu=memory.fallback_to_cpu,
         )
-        pressure = PressureRules(monitor.warning_pct, monitor.clear_pct, monitor.low_free)
+        pressure = monitor_rules(monitor)
         return cls(vision, pressure)
 
 
@@ -153,6 +157,22 @@ class GpuMemoryManager:
         device = next(d for d in devices if d.snapshot is found)
         verdict = judge_device(device, self.rules.vision)
         return verdict.usable, verdict.reason
+
+    def check_vram_availability(self, required_mb: float) -> tuple[bool, str]:
+        """Whether a GPU has room for so many MiB, margins and reservations left whole; and why."""
+        needed_bytes = round(required_mb * MIB)
+        rooms = [
+            (s.label, self._ledger.room(s).headroom_bytes(_ANY_PURPOSE))
+            for s in (d.snapshot for d in self._trusted_devices())
+            if s.kind is DeviceKind.CUDA
+        ]
+        known = [(label, room) for label, room in rooms if room is not None]
+        if not known:
+            return False, "No GPU says what is free; see !gpu status"
+        label, room_bytes = max(known, key=lambda x: x[1])
+        text = f"{label} has room for {format_gib(max(0, room_bytes))}"
+        needed = f"{format_gib(needed_bytes)} are needed"
+        return room_bytes >= needed_bytes, f"{text}, {needed}"
 
     def get_memory_recommendations(self) -> list[str]:
         """What to do about the cards' memory; one sentence that all is well when it is."""

@@ -104,7 +104,7 @@ def chart_request(
     now_s = history.clock_s()
     note = f"the {len(shown)} fullest of {len(gpus)} cards" if len(shown) < len(gpus) else ""
     return DrawChart(
-        cards=tuple(_series(history, d, known, now_s - span_s) for d in shown),
+        cards=tuple(_series(history, d, known, (now_s - span_s, now_s)) for d in shown),
         now_s=now_s,
         span_s=span_s,
         warning_pct=levels.warning_pct,
@@ -114,10 +114,14 @@ def chart_request(
 
 
 def _series(
-    history: UseHistory, device: DeviceMemory, decisions: Sequence[Decision], since_s: float
+    history: UseHistory,
+    device: DeviceMemory,
+    decisions: Sequence[Decision],
+    span: tuple[float, float],
 ) -> CardSeries:
-    snapshot = device.snapshot
-    points = _broken(history.points(snapshot.uuid, since_s))
+    snapshot, (since_s, now_s) = device.snapshot, span
+    now = Point(now_s, snapshot.used_bytes, device.own_bytes)
+    points = _broken((*history.points(snapshot.uuid, since_s), now))
     marks = (
         ChartMark(d.at_s, d.kind.value, d.model or "")
         for d in decisions

@@ -17,7 +17,6 @@ import psutil
 from danzar.identity import is_alive
 from danzar.journal import Journal, WorkerRow
 from danzar.telemetry.sampler import Sampler
-from danzar.workers.spawn import kill_group
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +68,25 @@ def _end_all(orphans: Iterable[WorkerRow]) -> Leftovers:
     """Ask the living ones to end, then kill them. Blocks for seconds at most."""
     living = [row for row in orphans if is_alive(row.process)]
     gone = tuple(row for row in orphans if row not in living)
+    families = [process for row in living for process in _family(row.process.pid)]
     for row in living:
         with contextlib.suppress(psutil.Error):
             psutil.Process(row.process.pid).terminate()
-    for row in _still_living(living, _TERM_S):
-        kill_group(row.process.pid)
+    _still_living(living, _TERM_S)
+    for process in families:
+        with contextlib.suppress(psutil.Error):  # gone; psutil tells a process id used again
+            process.kill()
     stuck = tuple(_still_living(living, _KILL_S))
     return Leftovers(tuple(row for row in living if row not in stuck), gone, stuck)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all that it started."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _still_living(rows: Iterable[WorkerRow], wait_s: float) -> list[WorkerRow]:

@@ -34,6 +34,7 @@ from danzar.core.events import (
     StartUnload,
     Tick,
     UnloadRequested,
+    VariantsChanged,
     WorkerLost,
 )
 from danzar.core.instance import Instance, InstanceState
@@ -42,6 +43,7 @@ from danzar.core.placement import plan_placement
 from danzar.core.plan import Impossible, PlacedOn, Plan, PlanInputs
 from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
+from danzar.core.variant import Variant
 from danzar.decision import Decision
 from danzar.errors import (
     CannotPlace,
@@ -213,8 +215,12 @@ class ModelManager:
         self._inbox.put_nowait(ReservationsChanged(reservations))
 
     def change_facts(self, facts: tuple[ModelFacts, ...]) -> None:
-        """Know more of some models: a load was measured, or the owner's settings changed."""
+        """Know more of some models: the owner's settings changed."""
         self._inbox.put_nowait(FactsChanged(facts))
+
+    def change_variants(self, model: str, variants: tuple[Variant, ...]) -> None:
+        """Know better what a model takes: a load was measured."""
+        self._inbox.put_nowait(VariantsChanged(model, variants))
 
     def change_ledger(
         self, budgets_bytes: Mapping[str, int], margins: Margins, limits: Iterable[Limit]

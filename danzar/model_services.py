@@ -54,7 +54,7 @@ async def open_manager(
         patience_s = config.vram.workers.part_timeout_s
         manager = ModelManager(scheduler, pool, sampler, part_timeout_s=patience_s)
         measured = await stack.enter_async_context(Measurements.open(folder / MEASURED_FILE))
-        corrections = Corrections(config, measured, manager.change_facts)
+        corrections = Corrections(config, measured, manager.change_variants)
         await corrections.begin(scheduler.facts, snapshots)
         manager.on_loaded = corrections.note
         await stack.enter_async_context(running(corrections.run()))

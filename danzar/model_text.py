@@ -71,13 +71,14 @@ def size_text(view: ModelView) -> str:
     """What it has booked and whether that is measured; or what it would need."""
     if not view.shares:
         return f"needs about {amount(view.estimated_bytes)}"
-    booked = [f"{amount(s.leased_bytes)} on {s.device}" for s in view.shares if s.leased_bytes]
-    estimated_bytes = sum(share.estimated_bytes for share in view.shares)
-    if any(share.lease is LeaseState.CLAIMED for share in view.shares):
-        return f"{' + '.join(booked)} booked for the load"
+    booked = " + ".join(f"{amount(s.leased_bytes)} on {s.device}" for s in view.hosts)
+    beside = f" (and {amount(view.beside_bytes)} of host RAM)" if view.beside_bytes else ""
+    estimated_bytes = sum(share.estimated_bytes for share in view.hosts)
+    if any(share.lease is LeaseState.CLAIMED for share in view.hosts):
+        return f"{booked}{beside}, booked for the load"
     if estimated_bytes == view.leased_bytes:
-        return f"{' + '.join(booked)} (as estimated)"
-    return f"{' + '.join(booked)} measured (estimated {amount(estimated_bytes)})"
+        return f"{booked}{beside}, as estimated"
+    return f"{booked}{beside}, measured; {amount(estimated_bytes)} were estimated"
 
 
 def kept_text(view: ModelView) -> str | None:

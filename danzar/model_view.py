@@ -74,12 +74,15 @@ class ModelView:
         return self.state in HELD
 
     @property
+    def hosts(self) -> tuple[ShareView, ...]:
+        """Its shares on GPUs; the one in host RAM where it has no others."""
+        on_gpus = tuple(share for share in self.shares if share.device_uuid != CPU_UUID)
+        return on_gpus or self.shares
+
+    @property
     def device(self) -> str | None:
         """``cuda:0``, ``cuda:0 + cuda:1`` where it is divided, or ``None`` while it has none."""
-        hosts = [s.device for s in self.shares if s.device_uuid != CPU_UUID] or [
-            s.device for s in self.shares
-        ]
-        return " + ".join(dict.fromkeys(hosts)) or None
+        return " + ".join(dict.fromkeys(share.device for share in self.hosts)) or None
 
     @property
     def simulated(self) -> bool:
@@ -88,8 +91,13 @@ class ModelView:
 
     @property
     def leased_bytes(self) -> int:
-        """What is booked for it, all devices together."""
-        return sum(share.leased_bytes for share in self.shares)
+        """What is booked for it where it runs, without the host RAM beside a GPU."""
+        return sum(share.leased_bytes for share in self.hosts)
+
+    @property
+    def beside_bytes(self) -> int:
+        """Host RAM that is booked for it beside its GPUs."""
+        return sum(s.leased_bytes for s in self.shares if s not in self.hosts)
 
 
 def model_views(state: State, now_s: float) -> tuple[ModelView, ...]:

@@ -41,7 +41,7 @@ def load_outlook(
         return Outlook((), refusal=f"{view.name} is loaded already: {place_text(view)}.")
     if isinstance(plan, Impossible):
         return Outlook((), refusal=plan.reason)
-    lines = [f"{_capital(_outcome(inputs, plan))}.", reason_text(plan)]
+    lines = [f"{_outcome(inputs, plan)}.", reason_text(plan)]
     lines += [f"Leaves first: {leaving_text(left)}" for left in told.leaving]
     lines += _in_flight(told, plan, views)
     return Outlook(tuple(lines), (type(plan).__name__, *_agreed(plan)))
@@ -149,7 +149,3 @@ def _changes(after: tuple[Reservation, ...], plans: Mapping[str, PlanInputs]) ->
 
 def _outcome(inputs: PlanInputs, plan: Plan) -> str:
     return outcome_text(inputs.demand.model, plan, inputs.devices, dry_run=True)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

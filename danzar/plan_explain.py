@@ -25,6 +25,7 @@ from danzar.core.plan import (
 )
 from danzar.core.plan_view import View
 from danzar.core.room import Room
+from danzar.core.state import OTHERS
 from danzar.core.variant import Rung, Variant
 
 
@@ -69,7 +70,9 @@ class DeviceRoom:
 
     Attributes:
         free_bytes: Measured; ``None`` where the driver did not say.
-        in_flight_bytes: Booked for loads that had not taken it yet.
+        in_flight_bytes: Booked, but not taken yet: loads, and the next two.
+        others_bytes: The part of it that was left to other programs, which had grown.
+        promised_bytes: The part of it that older requests waited for.
         kept: ``(purpose, bytes)`` that others' reservations still kept.
         limit_left_bytes: What Danzar might still lease there; ``None`` without a limit.
         budget_left_bytes: What the model's purpose might still lease; ``None`` without a budget.
@@ -82,6 +85,8 @@ class DeviceRoom:
     total_bytes: int
     free_bytes: int | None
     in_flight_bytes: int
+    others_bytes: int
+    promised_bytes: int
     kept: tuple[tuple[str, int], ...]
     margin_bytes: int
     limit_left_bytes: int | None
@@ -305,6 +310,7 @@ def _device_room(view: View, room: Room) -> DeviceRoom:
     purpose, device = view.demand.purpose, room.device
     held = sum(lease.size_bytes for lease in room.leases)
     budget = room.budgets_bytes.get(purpose) if device.kind is DeviceKind.CUDA else None
+    claimed = [lease for lease in room.leases if lease.state is LeaseState.CLAIMED]
     limit = room.limit_bytes
     return DeviceRoom(
         device_uuid=device.uuid,
@@ -312,9 +318,9 @@ def _device_room(view: View, room: Room) -> DeviceRoom:
         simulated=device.simulated,
         total_bytes=device.total_bytes,
         free_bytes=device.free_bytes,
-        in_flight_bytes=sum(
-            lease.size_bytes for lease in room.leases if lease.state is LeaseState.CLAIMED
-        ),
+        in_flight_bytes=sum(lease.size_bytes for lease in claimed),
+        others_bytes=sum(x.size_bytes for x in claimed if x.purpose == OTHERS),
+        promised_bytes=sum(x.size_bytes for x in claimed if x.lease_id < 0 and x.model),
         kept=tuple(_kept(room, purpose)),
         margin_bytes=room.margin_bytes,
         limit_left_bytes=None if limit is None else limit - held,

@@ -162,7 +162,7 @@ class WorkerPool:
             worker.models[model] = HeldModel(booked)
             self._homes[model] = key
             try:
-                self._show(worker)
+                worker.show()
                 report = await worker.process.load(spec, timeout_s=self._load_timeout_s)
             except BaseException:
                 await self._undo(worker, model, before, measure)
@@ -188,7 +188,6 @@ class WorkerPool:
             if len(worker.models) == 1:
                 return await self._end(worker, measure)
             lost = await worker.close_model(model, measure)
-            self._show(worker)
             if not lost or worker.process.busy_models or not worker.process.alive:
                 return lost
             return await self._recycle(worker, model, measure)
@@ -233,7 +232,7 @@ class WorkerPool:
             for pid in pids:
                 self.journal.strike_worker(pid)
             raise
-        worker = PoolWorker(key, process, self._limits.back_s)
+        worker = PoolWorker(key, process, self._mirror, self._limits.back_s)
         if process.alive:
             self._workers[key] = worker
         return worker
@@ -277,15 +276,10 @@ class WorkerPool:
             await self._end(worker, measure)
             return
         gone = worker.models.pop(model)
-        self._show(worker)
+        worker.show()
         lost = await worker.wait_back(before or {}, gone.held_bytes, measure)
         if lost and before is not None and not worker.process.busy_models:
             await self._recycle(worker, model, measure)
-
-    def _show(self, worker: PoolWorker) -> None:
-        """Let simulated cards show what the worker holds, as long as it lives."""
-        if self._workers.get(worker.key) is worker:
-            self._mirror.show(worker.pid, f"danzar-{worker.key.worker}", worker.held_bytes())
 
     def _drop(self, worker: PoolWorker) -> None:
         del self._workers[worker.key]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from danzar.driver_view import DeviceBytes, not_back
 from danzar.errors import WorkerError, WorkerHung
+from danzar.mirror import CardMirror
 from danzar.workers.contract import LoadReport
 from danzar.workers.process import WorkerProcess
 
@@ -53,11 +54,13 @@ class PoolWorker:
     """A process and its models.
 
     Attributes:
+        mirror: Where simulated cards show what it holds.
         patience_s: How long the driver may take to show bytes as free.
     """
 
     key: WorkerKey
     process: WorkerProcess
+    mirror: CardMirror
     patience_s: float
     models: dict[str, HeldModel] = field(default_factory=dict)
 
@@ -74,6 +77,15 @@ class PoolWorker:
                 total[uuid] += size_bytes if name != without else 0
         return dict(total)
 
+    def show(self) -> None:
+        """Let simulated cards show what it holds, as long as it lives.
+
+        Raises:
+            danzar.errors.OutOfMemory: One has no room for it.
+        """
+        if self.process.alive:
+            self.mirror.show(self.pid, f"danzar-{self.key.worker}", self.held_bytes())
+
     async def close_model(self, name: str, measure: Measure) -> DeviceBytes:
         """Unload one model of several; what of its bytes did not come back, by device UUID."""
         shown = await measure(self.pid) or {}
@@ -85,6 +97,7 @@ class PoolWorker:
         self.models.pop(name, None)
         if not self.process.alive:
             return await self.wait_back({}, gone.held_bytes, measure)
+        self.show()
         leaving = gone.must_return(shown)
         due = {uuid: shown[uuid] - size for uuid, size in leaving.items()}
         return await self.wait_back(due, leaving, measure)
@@ -96,6 +109,7 @@ class PoolWorker:
             await self.process.stop()
         except WorkerHung as exc:
             log.error("%s", exc)  # noqa: TRY400 - for people; there is nothing to trace
+        self.mirror.clear(self.pid)
         return await self.wait_back({}, held_bytes, measure)
 
     async def wait_back(

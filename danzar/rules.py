@@ -20,6 +20,7 @@ VISION = "vision"
 GAMES = "games"
 """Whoever is not Danzar: no model has this purpose, so that it keeps the bytes from all of them."""
 
+_UUID_PREFIX = "GPU-"
 _CPU_BACKENDS = frozenset({"ocr", "media"})
 
 
@@ -34,9 +35,9 @@ class LedgerRules(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Devices:
-    """The devices that are there, with what the owner wants of them."""
+    """What the owner wants of devices, by UUID, and the names that no device has now."""
 
-    settings: tuple[tuple[DeviceSnapshot, DeviceSettings], ...]
+    settings: tuple[tuple[str, DeviceSettings], ...]
     absent: tuple[str, ...]
 
 
@@ -76,16 +77,16 @@ def ledger_rules(config: Config, snapshots: tuple[DeviceSnapshot, ...]) -> Ledge
     return LedgerRules(
         reservations=(
             *_chat_reservation(config, snapshots),
-            *(Reservation(s.uuid, GAMES, d.reserve) for s, d in known if d.reserve > 0),
+            *(Reservation(uuid, GAMES, d.reserve) for uuid, d in known if d.reserve > 0),
         ),
         budgets_bytes={VISION: gib_to_bytes(memory.vision_memory_limit_gb)},
         margins=Margins(placement.margin, placement.host_margin),
-        limits=tuple(Limit(s.uuid, d.limit) for s, d in known if d.limit is not None),
+        limits=tuple(Limit(uuid, d.limit) for uuid, d in known if d.limit is not None),
     )
 
 
 def absent_devices(config: Config, snapshots: tuple[DeviceSnapshot, ...]) -> tuple[str, ...]:
-    """Names under ``devices`` that no device has: what they say is without effect."""
+    """Names under ``devices`` that no device has now: what they say is without effect."""
     return _devices(config, snapshots).absent
 
 
@@ -141,17 +142,19 @@ def _chat_reservation(
 
 
 def _devices(config: Config, snapshots: tuple[DeviceSnapshot, ...]) -> _Devices:
-    """A device that is named by index and by UUID goes by its UUID."""
-    found: dict[str, tuple[DeviceSnapshot, DeviceSettings]] = {}
+    """A device that is named by index and by UUID goes by its UUID, even while it is away."""
+    found: dict[str, DeviceSettings] = {}
     absent = []
     named = config.vram.devices
-    for name in sorted(named, key=lambda n: n.startswith("GPU-")):
+    for name in sorted(named, key=lambda n: n.startswith(_UUID_PREFIX)):
         snapshot = find_device(snapshots, name)
-        if snapshot is None:
-            absent.append(name)
-        else:
-            found[snapshot.uuid] = (snapshot, named[name])
-    return _Devices(tuple(found.values()), tuple(absent))
+        if snapshot is not None:
+            found[snapshot.uuid] = named[name]
+            continue
+        absent.append(name)
+        if name.startswith(_UUID_PREFIX):
+            found[name] = named[name]
+    return _Devices(tuple(found.items()), tuple(absent))
 
 
 def _wants_cpu(entry: ModelEntry, home: str) -> bool:

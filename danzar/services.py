@@ -39,6 +39,7 @@ class Services:
     """Everything below Discord. The seed calls this the app context."""
 
     config: Config
+    telemetry: Telemetry
     sampler: Sampler
     manager: ModelManager
     gpu_memory_manager: GpuMemoryManager
@@ -114,11 +115,14 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             model=config.models.use.chat,
             context_tokens=_chat_context_tokens(config),
         )
-        live = await asyncio.to_thread(
-            _live_config, config, manager, reservations, gpu_mm, monitor, store
+        followers = (
+            follow_manager(manager, reservations, lambda: sampler.reading.snapshots),
+            follow_monitor(gpu_mm, monitor),
         )
+        live = await asyncio.to_thread(LiveConfig, config, followers, audit=store.audit)
         yield Services(
             config=config,
+            telemetry=telemetry,
             sampler=sampler,
             manager=manager,
             gpu_memory_manager=gpu_mm,
@@ -140,21 +144,6 @@ def preload(services: Services) -> None:
         for name in services.config.models.use.model_dump().values():
             if name is not None:
                 services.manager.preload(name)
-
-
-def _live_config(
-    config: Config,
-    manager: ModelManager,
-    reservations: Reservations,
-    gpu_mm: GpuMemoryManager,
-    monitor: MemoryMonitor,
-    store: Store,
-) -> LiveConfig:
-    followers = (
-        follow_manager(manager, reservations, lambda: manager.scheduler.snapshots),
-        follow_monitor(gpu_mm, monitor),
-    )
-    return LiveConfig(config, followers, audit=store.audit)
 
 
 def _chat_context_tokens(config: Config) -> int:

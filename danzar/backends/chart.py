@@ -20,10 +20,10 @@ from danzar.errors import BadInput
 from danzar.workers.chart import CardSeries, DrawChart, DrawnChart
 
 _GIB: Final = 1024**3
-_DPI: Final = 120
-_WIDTH_IN: Final = 10.0
-_CARD_IN: Final = 3.3
-_EDGE_IN: Final = 1.25
+_DPI: Final = 160
+_WIDTH_IN: Final = 7.5
+_CARD_IN: Final = 2.75
+_EDGE_IN: Final = 1.3
 
 _PAPER: Final = "#2b2d31"
 _INK: Final = "#f2f3f5"
@@ -33,9 +33,10 @@ _OWN: Final = "#56b4e9"
 _FOREIGN: Final = "#e69f00"
 _WARNING: Final = "#f0e442"
 _CRITICAL: Final = "#ff6b5e"
-_TITLE_PT: Final = 16
+_TITLE_PT: Final = 14.5
 _TEXT_PT: Final = 13
-_MOST_TICKS: Final = 6
+_MOST_TICKS: Final = 5
+_LEGEND_COLUMNS: Final = 3
 _SHOWN_IN_SECONDS_S: Final = 120
 # matplotlib's text engine keeps state of its own: one chart at a time.
 _one_at_a_time = threading.Lock()
@@ -63,11 +64,11 @@ def _figure(request: DrawChart) -> Figure:
     figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, facecolor=_PAPER)
     plots: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
     figure.subplots_adjust(
-        left=0.09,
+        left=0.11,
         right=0.975,
-        top=1 - 0.5 / height_in,
-        bottom=1.15 / height_in,
-        hspace=0.75 / (_CARD_IN - 0.75),
+        top=1 - 0.45 / height_in,
+        bottom=1.25 / height_in,
+        hspace=0.65 / (_CARD_IN - 0.65),
     )
     for plot, card in zip(plots, request.cards, strict=True):
         _draw_card(plot, card, request)
@@ -168,7 +169,7 @@ def _add_legend(figure: Figure, request: DrawChart, height_in: float) -> None:
         handles=entries,
         loc="lower center",
         bbox_to_anchor=(0.5, 0.0),
-        ncols=(len(entries) + 1) // 2,
+        ncols=_LEGEND_COLUMNS,
         frameon=False,
         labelcolor=_INK,
         fontsize=_TEXT_PT,

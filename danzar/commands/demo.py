@@ -83,7 +83,8 @@ async def run_demo(config: Config, folder: Path | None, *, port: int, open_brows
             root=config.root,
             token=secrets.token_urlsafe(32),
             port=port,
-            status_port=free_port(),
+            # Where `danzar gpu` looks for a bot, if no other one is there.
+            status_port=free_port(config.bot.http.port),
             data_dir=Path(data),
             log_file=log_folder / "demo.log",
         )
@@ -95,10 +96,13 @@ async def run_demo(config: Config, folder: Path | None, *, port: int, open_brows
             await _keep_bot(plan, url, screen)
 
 
-def free_port() -> int:
-    """A TCP port that is free now."""
+def free_port(wanted: int = 0) -> int:
+    """A TCP port that is free now: the wanted one if it is."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return free_port()
         port: int = probe.getsockname()[1]
         return port
 

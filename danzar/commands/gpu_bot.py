@@ -39,15 +39,14 @@ async def ask(config: Config, what: str, **query: str) -> Json:
 
 def print_models(answer: Json, console: Console) -> None:
     """One row for each model."""
-    rows = table("model", "state", "device", "loaded", "booked", "estimate", "reload", "wanted", "")
+    rows = table("model", "state", "device", "booked", "estimate", "reload", "wanted", "notes")
     for model in answer["models"]:
         rows.add_row(
             model["name"],
             model["state"],
-            f"{model['device'] or '-'}{' (simulated)' if model['simulated'] else ''}",
-            model["rung_text"] or "-",
+            model["device"] or "-",
             "-" if model["bytes"] is None else amount(model["bytes"]),
-            amount(model["estimated_bytes"]),
+            amount(_estimated_bytes(model)),
             f"{model['reload_s']:.1f} s",
             f"{100 * model['use_probability']:.0f}%",
             _marks(model),
@@ -56,6 +55,9 @@ def print_models(answer: Json, console: Console) -> None:
     for model in answer["models"]:
         for note in filter(None, (model["degraded"], model["error"])):
             console.print(f"{model['name']}: {note}", soft_wrap=True)
+    simulated = {m["device"] for m in answer["models"] if m["simulated"]}
+    if simulated:
+        console.print(f"Simulated: {', '.join(sorted(simulated))}", style="dim")
 
 
 def print_explanation(answer: Json, console: Console) -> None:
@@ -84,6 +86,12 @@ def print_history(answer: Json, console: Console) -> None:
     for step in answer["decisions"]:
         at = datetime.fromisoformat(step["at"]).astimezone()
         console.print(f"{at:%H:%M:%S} {step['text']}", soft_wrap=True)
+
+
+def _estimated_bytes(model: Json) -> int:
+    """What was booked for it where it runs; for one that is not loaded, what it would need."""
+    on_gpus = [s for s in model["shares"] if s["uuid"] != "cpu"] or model["shares"]
+    return sum(s["estimated_bytes"] for s in on_gpus) or int(model["estimated_bytes"])
 
 
 def _marks(model: Json) -> str:

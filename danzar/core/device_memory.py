@@ -12,6 +12,7 @@ from typing import Protocol
 
 from danzar.core.book import Lease, LeaseState, Reservation
 from danzar.core.device import DeviceSnapshot, ProcessUse
+from danzar.core.room import Room
 
 
 class LedgerView(Protocol):
@@ -23,6 +24,10 @@ class LedgerView(Protocol):
 
     def reservations_on(self, device_uuid: str) -> Sequence[Reservation]:
         """The reservations of one device."""
+        ...
+
+    def room(self, snapshot: DeviceSnapshot) -> Room:
+        """What one device has room for."""
         ...
 
 

@@ -7,7 +7,7 @@ from danzar.core.book import Reservation
 from danzar.core.device import DeviceSnapshot
 from danzar.core.model import Job, ModelFacts
 from danzar.core.plan import PlacedOn, Plan, PlanInputs
-from danzar.core.variant import Setting
+from danzar.core.variant import Setting, Variant
 
 Snapshots = tuple[DeviceSnapshot, ...]
 DeviceBytes = tuple[tuple[str, int], ...]
@@ -155,6 +155,14 @@ class FactsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantsChanged:
+    """What a model takes is known better: a load was measured."""
+
+    model: str
+    variants: tuple[Variant, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed."""
 
@@ -167,6 +175,7 @@ OwnerEvent = (
     | PinChanged
     | ReservationsChanged
     | FactsChanged
+    | VariantsChanged
 )
 Event = SnapshotsTaken | JobSubmitted | JobEnded | Tick | WorkerEvent | OwnerEvent
 

@@ -27,6 +27,7 @@ from danzar.core.events import (
     Tick,
     UnloadFinished,
     UnloadRequested,
+    VariantsChanged,
     WorkerEvent,
     WorkerLost,
 )
@@ -171,6 +172,9 @@ class Scheduler:
                 instance.facts = replace(instance.facts, pinned=pinned)
             case ReservationsChanged(reservations):
                 self.ledger.set_reservations(reservations)
+            case VariantsChanged(model, variants):
+                instance = self.instances[model]
+                instance.facts = replace(instance.facts, variants=variants)
             case FactsChanged(facts):
                 self._state.add(facts)
             case _:

@@ -4,6 +4,7 @@ ggml hands out addresses in one buffer: the best fitting hole, or the end. A res
 its last reader has run, and an operation may overwrite an operand that nothing else reads.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,22 +113,26 @@ class _Arena:
         self.peak_bytes = 0
 
     def take(self, size_bytes: int) -> int:
-        fitting = [(size, -start) for start, size in self._holes[:-1] if size >= size_bytes]
-        start = -min(fitting)[1] if fitting else self._holes[-1][0]
-        at = next(i for i, hole in enumerate(self._holes) if hole[0] == start)
-        left_bytes = self._holes[at][1] - size_bytes
-        self._holes[at : at + 1] = [(start + size_bytes, left_bytes)] if left_bytes else []
+        holes = self._holes
+        at, best_bytes = len(holes) - 1, _ENDLESS_BYTES
+        for number, (_, hole_bytes) in enumerate(holes[:-1]):
+            if size_bytes <= hole_bytes <= best_bytes:
+                at, best_bytes = number, hole_bytes
+        start, hole_bytes = holes.pop(at)
+        if hole_bytes > size_bytes:
+            holes.insert(at, (start + size_bytes, hole_bytes - size_bytes))
         self.peak_bytes = max(self.peak_bytes, start + size_bytes)
         return start
 
     def free(self, start: int, size_bytes: int) -> None:
-        merged: list[tuple[int, int]] = []
-        for hole_start, hole_bytes in sorted([*self._holes, (start, size_bytes)]):
-            if merged and sum(merged[-1]) == hole_start:
-                merged[-1] = (merged[-1][0], merged[-1][1] + hole_bytes)
-            else:
-                merged.append((hole_start, hole_bytes))
-        self._holes = merged
+        holes = self._holes
+        at = bisect_left(holes, (start, 0))
+        if at < len(holes) and start + size_bytes == holes[at][0]:
+            size_bytes += holes.pop(at)[1]
+        if at and sum(holes[at - 1]) == start:
+            at -= 1
+            start, size_bytes = holes[at][0], holes.pop(at)[1] + size_bytes
+        holes.insert(at, (start, size_bytes))
 
 
 def _aligned(size_bytes: int) -> int:

@@ -4,7 +4,7 @@ The terms follow llama.cpp's own allocations, which it logs at a load: model, KV
 buffers. What a CUDA context takes is assumed until a load was measured.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from danzar.core.footprint import Footprint
@@ -12,16 +12,14 @@ from danzar.estimate.gguf_frame import Part
 from danzar.estimate.gguf_graph import Compute, compute
 from danzar.estimate.gguf_layers import Layer
 from danzar.estimate.gguf_model import GgufModel, read_model
-from danzar.estimate.gguf_settings import GgufSettings, KvType, kv_cache_bytes
+from danzar.estimate.gguf_settings import GgufSettings, kv_cache_bytes
 from danzar.units import MIB
 
 __all__ = [
     "CUDA_CONTEXT_BYTES",
     "GgufSettings",
-    "KvType",
     "SplitFootprint",
     "check_gguf",
-    "estimate_gguf",
     "split_footprint",
     "split_over",
 ]
@@ -51,22 +49,6 @@ def check_gguf(path: str | Path) -> None:
         danzar.errors.ModelRefused: It is no GGUF, is cut or damaged, or holds no model.
     """
     read_model(path)
-
-
-def estimate_gguf(
-    path: str | Path,
-    context: int,
-    batch: int = 512,
-    kv_type: KvType = "f16",
-    gpu_layers: int = -1,
-) -> Footprint:
-    """What the device that hosts the model needs: the card, or host RAM with 0 layers on it.
-
-    Blocks for tens of milliseconds. Raises as ``check_gguf`` does.
-    """
-    settings = GgufSettings(context, batch, kv_type, kv_type, gpu_layers)
-    split = split_footprint(read_model(path), settings)
-    return split.host if gpu_layers == 0 else split.card
 
 
 def split_footprint(model: GgufModel, settings: GgufSettings) -> SplitFootprint:
@@ -118,7 +100,8 @@ def compute_of(
         _widest(model),
         model.window_tokens,
     )
-    return compute(part, settings)
+    # How many layers are on the card makes no difference to a graph of these layers.
+    return compute(part, replace(settings, gpu_layers=-1))
 
 
 def cache_bytes(model: GgufModel, layers: tuple[Layer, ...], settings: GgufSettings) -> int:

@@ -1,6 +1,5 @@
 """What every operation of a graph has at hand: the model's part, the settings, the inputs. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from danzar.estimate.arena import Tape
@@ -26,7 +25,7 @@ class Part:
         window_tokens: What layers with a window see.
     """
 
-    layers: Sequence[Layer]
+    layers: tuple[Layer, ...]
     embedding_width: int
     vocabulary: int
     widest: int

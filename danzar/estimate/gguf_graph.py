@@ -7,6 +7,7 @@ through its allocator (``arena``). The orders were read from its sources (as of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from danzar.estimate.gguf_attention import attention
 from danzar.estimate.gguf_forward import feed_forward
@@ -16,7 +17,9 @@ from danzar.estimate.gguf_settings import GgufSettings
 
 # Layers of one shape repeat the same pattern of addresses from the third on.
 _REPEATS = 3
-_MAX_LAYERS = 48
+_MAX_LAYERS = 18
+# A card that has the whole model computes the same graph as the CPU would.
+_REMEMBERED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,9 @@ class Compute:
     inputs_bytes: int
 
 
+@lru_cache(_REMEMBERED)
 def compute(part: Part, settings: GgufSettings) -> Compute:
-    """The compute buffer of a part of a model."""
+    """The compute buffer of a part of a model. The last ones are remembered."""
     frame = Frame(part, settings)
     hidden = frame.begin()
     layers = _typical(part.layers)

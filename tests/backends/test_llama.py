@@ -163,6 +163,33 @@ async def test_settings_that_cannot_be_are_refused(worker, gguf, settings, match
         await worker.load(LoadSpec("odd", "llama", gguf, settings=settings))
 
 
+async def test_what_a_placement_reduces_is_really_reduced_and_the_model_still_answers(gguf):
+    lower = {"n_ctx": 256, "n_batch": 64, "type_k": "q8_0", "type_v": "q8_0", "flash_attn": 1}
+    own = await WorkerProcess.start("llama")
+    try:
+        whole = await own.load(LoadSpec("whole", "llama", gguf, settings=SETTINGS))
+        small = await own.load(LoadSpec("chat", "llama", gguf, settings=SETTINGS | lower))
+        assert (await collect(own, ask("Say only: yes")))[0]
+        with pytest.raises(errors.BadInput, match="the model's context holds 256"):
+            await collect(own, ask("word " * 300))
+    finally:
+        await own.stop()
+    assert (whole.details["context"], whole.details["cache"]) == ("512 tokens", "f16, f16")
+    assert (small.details["context"], small.details["cache"]) == ("256 tokens", "q8_0, q8_0")
+
+
+async def test_a_split_over_cards_is_handed_to_llama_cpp_and_harmless_without_any(gguf):
+    own = await WorkerProcess.start("llama")
+    try:
+        spec = LoadSpec(
+            "chat", "llama", gguf, gpu_layers=-1, layer_split=(20, 11), settings=SETTINGS
+        )
+        assert (await own.load(spec)).details["gpu_layers"] == "20:11"
+        assert (await collect(own, ask("Say only: yes")))[0]
+    finally:
+        await own.stop()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="memory limits are Linux's")
 async def test_a_context_that_does_not_fit_is_out_of_memory_and_the_worker_lives(gguf):
     limits = WorkerLimits(address_space_bytes=3 * 1024**3)

@@ -3,11 +3,6 @@
 import asyncio
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +14,9 @@ from danzar.config.settings import Config
 from danzar.control import serve_control
 from danzar.errors import ConfigError
 from danzar.live_config import LiveConfig, Step
+from danzar.services import open_services
+from danzar.units import GIB
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 VRAM = "placement:\n  margin: 256 MiB  # left free\n"
 
 
@@ -183,39 +179,20 @@ class TestProcess:
         assert "no bot is running" in ended.err
 
 
-@pytest.fixture
-def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A real bot in the local Discord, with these settings."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("DANZAR_", "DISCORD_"))}
-    environ |= {"DANZAR_VRAM__TELEMETRY__MODE": "simulated", "DANZAR_BOT__HTTP__PORT": "0"}
-    arguments = [sys.executable, "-m", "danzar", "demo", "--port", "0", "--no-browser"]
-    process = subprocess.Popen(
-        [*arguments, "--config", str(folder)],
-        cwd=REPOSITORY,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+async def test_the_bot_s_own_parts_go_by_it(folder: Path) -> None:
+    """With everything below Discord as `danzar run` builds it, on simulated cards."""
+    (folder / "vram_config.yaml").write_text(f"telemetry: {{mode: simulated}}\n{VRAM}")
+    data = folder.parent / "data"
+    async with open_services(load_config(folder)) as services, serve_control(services.live, data):
+        while not services.manager.scheduler.snapshots:
+            await asyncio.sleep(0.01)
+        await change(folder, "placement.margin", "1 GiB", later=False)
+        await change(folder, "devices.cuda:1.limit", "5 GiB", later=False)
+        await change(folder, "placement.policy", "lru", later=False)
 
-
-@pytest.mark.process
-def test_a_real_bot_takes_a_setting_from_the_command_line(danzar, folder: Path, demo) -> None:
-    note = folder.parent / "data" / "control.json"
-    deadline_s = time.monotonic() + 60
-    while not note.exists() and time.monotonic() < deadline_s and demo.poll() is None:
-        time.sleep(0.1)
-
-    ended = danzar(
-        "config", "set", "placement.margin", "1 GiB", "--config", str(folder),
-        DANZAR_BOT__DATA_DIR=str(folder.parent / "data"),
-    )  # fmt: skip
-
-    assert ended.status == 0, ended.err
-    assert "The running bot goes by it now." in ended.out
+        book = services.manager.scheduler.ledger.book
+        assert book.margins.cuda_bytes == GIB
+        assert [limit.size_bytes for limit in book.limits] == [5 * GIB]
+        assert services.manager.scheduler.state.rules.plan.policy == "lru"
+        audit = await services.store.recent_audit(10)
+    assert [(line.actor, line.action) for line in audit] == [("command line", "config.set")] * 3

@@ -21,6 +21,7 @@ from danzar.graph import Levels, UseHistory
 from danzar.inference import Placed
 from danzar.inference_fake import ScriptedInference
 from danzar.monitor import MemoryMonitor
+from danzar.pretend import PretendedGames
 from danzar.reservations import Reservations
 from danzar.telemetry.sampler import Sampler
 from danzar.telemetry.simulated import SEED_CARDS, SimulatedCard, SimulatedCards
@@ -93,7 +94,8 @@ async def gpu_rig(
     async def audit(*entry: str) -> None:
         audited.append(entry)
 
-    desk = GpuDesk(models, reservations, lambda: sampler.reading.snapshots, audit)
+    games = PretendedGames(source)
+    desk = GpuDesk(models, reservations, lambda: sampler.reading.snapshots, audit, games)
     graphs = Graphs(
         inference,
         "media",

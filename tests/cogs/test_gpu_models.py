@@ -33,7 +33,7 @@ async def test_models_says_where_each_is_and_what_it_holds():
     assert embed.title == "🧠 Models"
     first, *rest = embed.description.split("\n\n")
     assert first.startswith("🟢 **chat** (chat) ready on cuda:0 (simulated)")
-    assert "📦 6.0GB on cuda:0 (as estimated) · as configured" in first
+    assert "📦 6.0GB on cuda:0, as estimated · as configured" in first
     assert "reload 2.0 s" in first
     assert any(block.startswith("⚪ **yolo** (vision) not loaded") for block in rest)
 
@@ -155,7 +155,7 @@ async def test_load_asks_first_then_loads_and_is_audited():
     async with gpu_rig() as rig:
         embed = await ask(rig, "!gpu load painter")
         assert embed.title == "Load painter?"
-        assert "Painter would run on cuda:0 (simulated)." in embed.description
+        assert "painter would run on cuda:0 (simulated)." in embed.description
         assert state(rig, "painter") is InstanceState.COLD
         await press(rig, "Load")
         assert rig.last.description == "✅ painter is ready on cuda:0 (simulated)."
@@ -171,7 +171,7 @@ async def test_load_says_who_would_have_to_leave():
         await rig.occupy(1, 11 * GIB)
         await rig.models.load("chat")
         embed = await ask(rig, "!gpu load painter")
-        assert "Chat would leave to make room for painter." in embed.description
+        assert "chat would leave to make room for painter." in embed.description
         assert "Leaves first: chat: 6.0GB back; reload 2.0 s x" in embed.description
 
 
@@ -181,7 +181,7 @@ async def test_what_changed_meanwhile_is_shown_and_asked_again():
         await rig.occupy(0, 11 * GIB)
         await press(rig, "Load")
         assert rig.last.description.startswith("This has changed meanwhile; press again")
-        assert "Painter would run on cuda:1 (simulated)." in rig.last.description
+        assert "painter would run on cuda:1 (simulated)." in rig.last.description
         assert state(rig, "painter") is InstanceState.COLD
         await press(rig, "Load")
         assert state(rig, "painter") is InstanceState.READY

@@ -9,12 +9,17 @@ from danzar.estimate.gguf import (
     CUDA_CONTEXT_BYTES,
     GgufSettings,
     check_gguf,
-    estimate_gguf,
     split_footprint,
 )
 from danzar.estimate.gguf_model import read_model
 
 F16, F32 = 2, 4
+
+
+def on_card(path, context, kind="f16"):
+    """What the card needs that has the whole model."""
+    settings = GgufSettings(context, key_type=kind, value_type=kind)
+    return split_footprint(read_model(path), settings).card
 
 
 def test_a_total_is_the_sum_of_its_parts():
@@ -23,22 +28,19 @@ def test_a_total_is_the_sum_of_its_parts():
 
 def test_keys_and_values_are_counted_for_shared_heads_only(gguf_file):
     path = gguf_file(layers=2, width=64)  # 4 heads of 16, 2 of them with keys and values
-    footprint = estimate_gguf(path, context=512)
+    footprint = on_card(path, 512)
     assert footprint.kv_cache_bytes == 2 * 512 * (2 * 16) * 2 * F16
 
 
 def test_a_context_is_rounded_up_as_llama_cpp_does(gguf_file):
     path = gguf_file()
-    assert (
-        estimate_gguf(path, context=300).kv_cache_bytes
-        == estimate_gguf(path, context=512).kv_cache_bytes
-    )
+    assert on_card(path, 300).kv_cache_bytes == on_card(path, 512).kv_cache_bytes
 
 
 def test_a_quantised_cache_is_smaller_by_its_block_size(gguf_file):
     path = gguf_file()
-    full = estimate_gguf(path, context=1024).kv_cache_bytes
-    assert estimate_gguf(path, context=1024, kv_type="q8_0").kv_cache_bytes == full * 17 // 32
+    full = on_card(path, 1024).kv_cache_bytes
+    assert on_card(path, 1024, "q8_0").kv_cache_bytes == full * 17 // 32
 
 
 def test_heads_given_for_each_layer_are_counted_for_each(gguf_file):
@@ -50,7 +52,7 @@ def test_heads_given_for_each_layer_are_counted_for_each(gguf_file):
 def test_without_flash_attention_every_layer_keeps_values_as_wide_as_the_widest(gguf_file):
     path = gguf_file(layers=3, kv_heads=[1, 0, 4])
     keys, values = 5 * 16, 3 * 4 * 16
-    assert estimate_gguf(path, context=512).kv_cache_bytes == 512 * (keys + values) * F16
+    assert on_card(path, 512).kv_cache_bytes == 512 * (keys + values) * F16
 
 
 def test_keys_and_values_may_differ_in_precision(gguf_file):
@@ -84,7 +86,7 @@ def test_a_recurrent_layer_keeps_one_state_instead_of_all_tokens(gguf_file):
 
 def test_layers_that_read_anothers_cache_have_none(gguf_file):
     path = gguf_file(layers=4, fields={"llama.attention.shared_kv_layers": 3})
-    assert estimate_gguf(path, context=512).kv_cache_bytes == 512 * 2 * (2 * 16) * F16
+    assert on_card(path, 512).kv_cache_bytes == 512 * 2 * (2 * 16) * F16
 
 
 def test_layers_that_only_guess_ahead_are_left_out(gguf_file):
@@ -138,7 +140,8 @@ def test_more_layers_never_need_less_on_the_card_or_more_in_ram(gguf_file):
 
 
 def test_host_ram_has_no_cuda_context(gguf_file):
-    assert estimate_gguf(gguf_file(), context=512, gpu_layers=0).cuda_context_bytes == 0
+    model = read_model(gguf_file())
+    assert split_footprint(model, GgufSettings(512, gpu_layers=0)).host.cuda_context_bytes == 0
 
 
 def test_flash_attention_needs_no_matrix_of_all_pairs(gguf_file):
@@ -208,8 +211,8 @@ def test_a_later_part_is_refused_with_the_name_of_the_first(gguf_file):
 
 def test_estimating_loads_neither_numpy_nor_the_gguf_package(smollm2):
     code = (
-        "import sys; from danzar.estimate.gguf import estimate_gguf; "
-        f"estimate_gguf({str(smollm2)!r}, 2048); "
+        "import sys; from danzar.estimate.variants import gguf_variants; "
+        f"gguf_variants({str(smollm2)!r}, {{}}); "
         "sys.exit(bool({'numpy', 'gguf', 'torch', 'llama_cpp'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

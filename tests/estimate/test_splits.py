@@ -61,20 +61,25 @@ settings = st.builds(
 )
 
 
+def takes_no_less(more, less):
+    """Up to a crumb: ggml fills holes, and a larger graph may happen to fit them better."""
+    crumb_bytes = max(64 * 1024, less.activations_bytes // 100)
+    return more.total_bytes >= less.total_bytes - crumb_bytes
+
+
 @given(models(), settings, st.integers(1, 4))
 def test_more_context_never_takes_less(model, settings, times):
     more = replace(settings, context=settings.context * times)
-    less_bytes = split_footprint(model, settings).card.total_bytes
-    assert split_footprint(model, more).card.total_bytes >= less_bytes
+    assert takes_no_less(split_footprint(model, more).card, split_footprint(model, settings).card)
 
 
 @given(models(), settings)
 def test_a_larger_batch_never_takes_less(model, settings):
     sizes = [
-        split_footprint(model, replace(settings, batch=batch)).card.total_bytes
+        split_footprint(model, replace(settings, batch=batch)).card
         for batch in (1, 32, 128, 256, 512)
     ]
-    assert sizes == sorted(sizes)
+    assert all(takes_no_less(more, less) for less, more in pairwise(sizes))
 
 
 @given(models(), settings)
@@ -85,7 +90,7 @@ def test_more_layers_on_the_card_never_take_less_there(model, settings):
     caches = [split.card.kv_cache_bytes for split in splits]
     assert weights == sorted(weights)
     assert caches == sorted(caches)
-    assert splits[-1].card.total_bytes == max(split.card.total_bytes for split in splits)
+    assert all(takes_no_less(splits[-1].card, split.card) for split in splits)
 
 
 @given(models(), settings)

@@ -1,8 +1,8 @@
 """Builders for devices, leases and figures; plain values, nothing is asked of a driver."""
 
+from danzar.core.book import Reservation
 from danzar.core.device import DeviceKind, DeviceSnapshot, ProcessUse
 from danzar.core.device_memory import DeviceMemory, describe_memory
-from danzar.core.book import Reservation
 from danzar.core.ledger import Ledger
 from danzar.core.vision_device import VisionRules
 from danzar.telemetry.sampler import Reading

@@ -55,6 +55,23 @@ def test_the_cpu_may_be_used_when_fallback_is_on(seed_cards):
     assert manager(seed_cards).can_use_device_for_vision("cpu") == (True, "fallback_to_cpu is on")
 
 
+@pytest.mark.parametrize(
+    ("required_mb", "available"),
+    [pytest.param(6000, True, id="6 GB fit"), pytest.param(11000, False, id="11 GB do not")],
+)
+def test_room_can_be_asked_for_in_megabytes(seed_cards, required_mb, available):
+    answer, message = manager(seed_cards).check_vram_availability(required_mb)
+    assert answer is available
+    assert message.startswith("cuda:1 has room for 9.9GB")
+
+
+def test_room_that_is_kept_for_the_chat_model_is_not_offered():
+    cards = FixedFigures(gpu(0, 10), cpu())
+    answer, message = manager(cards).check_vram_availability(4096)
+    assert not answer
+    assert message == "cuda:0 has room for 2.0GB, 4.0GB are needed"
+
+
 def test_other_processes_count_whatever_danzar_holds():
     processes = (ProcessUse(5, "danzar", gib(2)), ProcessUse(6, "game.exe", gib(4)))
     gpu_mm = manager(FixedFigures(gpu(0, 6.0, processes=processes)), own_pids=lambda: {5})

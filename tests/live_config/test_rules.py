@@ -63,6 +63,12 @@ def test_reserves_and_limits_are_of_the_devices_that_are_there(folder: Path) -> 
     assert absent_devices(config, DEVICES) == ("cuda:7",)
 
 
+def test_a_card_that_is_away_keeps_its_limit(folder: Path) -> None:
+    (folder / "vram_config.yaml").write_text("devices: {GPU-ab: {limit: 2 GiB}}\n")
+
+    assert ledger_rules(load_config(folder, {}), DEVICES).limits == (Limit("GPU-ab", 2 * GIB),)
+
+
 def test_a_uuid_wins_over_an_index(folder: Path) -> None:
     (folder / "vram_config.yaml").write_text(
         "devices: {GPU-00: {limit: 2 GiB}, cuda:0: {limit: 1 GiB}}\n"

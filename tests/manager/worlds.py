@@ -28,6 +28,7 @@ from danzar.workers.outcomes import WorkerLimits
 @dataclass(frozen=True)
 class World:
     manager: ModelManager
+    pool: WorkerPool
     cards: SimulatedCards
     sampler: Sampler
     journal: Journal
@@ -40,6 +41,10 @@ class World:
 
     def leases(self):
         return self.manager.scheduler.ledger.leases()
+
+    def load_id(self, model: str) -> int | None:
+        """Counts up with every load of any model."""
+        return self.manager.scheduler.instances[model].load_id
 
     async def worker_pids_on_cards(self) -> set[int]:
         snapshots = await self.cards.sample()
@@ -120,7 +125,7 @@ async def world(
             manager = ModelManager(scheduler, pool, sampler, part_timeout_s=part_timeout_s)
             await sampler.refresh()
             async with running(sampler.run(), manager.run()):
-                yield World(manager, telemetry, sampler, journal, echo_settings)
+                yield World(manager, pool, telemetry, sampler, journal, echo_settings)
 
 
 @asynccontextmanager

@@ -2,16 +2,21 @@
 
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from danzar.config.load import load_config
+from danzar.core.device import DeviceKind, DeviceSnapshot
 from danzar.errors import ModelMissing, ModelRefused
 from danzar.models.files import locate, resolve, weights_file
-from danzar.models.manifest import load_spec
+from danzar.models.manifest import load_spec, spec_on
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_FIGURES = (12, 11, 1, None, None, None, (), False, 0.0)
+REAL = DeviceSnapshot("GPU-a", 0, "A", DeviceKind.CUDA, *_FIGURES)
+HOST = DeviceSnapshot("cpu", -1, "host RAM", DeviceKind.CPU, *_FIGURES)
 
 
 @pytest.fixture
@@ -155,6 +160,34 @@ class TestSpec:
 
         assert load_spec(config, "m", "cpu").settings == {"threads": 3}
         assert load_spec(config, "n", "cpu").settings == {"threads": 1}
+
+    @pytest.mark.parametrize(
+        ("card", "placed", "expected"),
+        [
+            pytest.param(REAL, (), ("cuda:0", -1, ()), id="whole on a card"),
+            pytest.param(REAL, (("n_gpu_layers", 7),), ("cuda:0", 7, ()), id="in part"),
+            pytest.param(REAL, (("layer_split", "20:11"),), ("cuda:0", -1, (20, 11)), id="split"),
+            pytest.param(HOST, (), ("cpu", 0, ()), id="in host RAM"),
+            pytest.param(
+                replace(REAL, simulated=True),
+                (("layer_split", "20:11"),),
+                ("cpu", 0, ()),
+                id="a simulated card computes on the CPU",
+            ),
+        ],
+    )
+    def test_a_placement_says_where_the_layers_go(self, shipped, card, placed, expected) -> None:
+        spec = spec_on(shipped, "smollm2", card, placed)
+
+        assert (spec.torch_device, spec.gpu_layers, spec.layer_split) == expected
+        assert spec.settings == {"n_ctx": 2048}
+
+    def test_a_placement_overrides_the_models_own_settings(self, shipped) -> None:
+        placed = (("n_ctx", 1024), ("type_k", "q8_0"), ("flash_attn", 1))
+
+        spec = spec_on(shipped, "smollm2", REAL, placed)
+
+        assert spec.settings == {"n_ctx": 1024, "type_k": "q8_0", "flash_attn": 1}
 
     def test_a_damaged_file_is_not_handed_over(self, project, tmp_path: Path) -> None:
         (tmp_path / "m.safetensors").touch()

@@ -118,6 +118,58 @@ async def test_an_error_of_the_model_leaves_the_worker_alive(trouble, expected):
         assert isinstance((await collect(worker, "good", say("x")))[-1], Finished)
 
 
+async def test_a_model_that_does_not_close_takes_no_others_work_down():
+    slow = {"card_folder": "nowhere", "card_s": 3.0}
+    async with started(("stuck", slow), ("good", {"word_s": 0.2})) as worker:
+        answer = asyncio.create_task(collect(worker, "good", say("a b c d e f g")))
+        await asyncio.sleep(0)
+        with pytest.raises(errors.WorkerHung, match="unloading stuck took more than"):
+            await worker.unload("stuck", timeout_s=0.2)
+        assert worker.busy_models == {"good"}
+        assert len(await answer) == 8
+
+
+async def test_a_model_that_does_not_close_costs_an_idle_worker_its_life():
+    async with started(("stuck", {"card_folder": "nowhere", "card_s": 3.0})) as worker:
+        with pytest.raises(errors.WorkerHung, match="was killed: unloading stuck"):
+            await worker.unload("stuck", timeout_s=0.2)
+        assert not worker.alive
+
+
+async def test_whoever_must_know_the_process_id_knows_it_before_the_worker_can_do_anything():
+    told = []
+
+    async def note(pid):
+        told.append(pid)
+        assert psutil.Process(pid).num_threads() == 1  # it waits for its first line
+
+    async with started(on_spawn=note) as worker:
+        assert told == [worker.pid]
+
+
+async def test_a_worker_that_cannot_be_written_down_is_not_started():
+    told = []
+
+    async def fail(pid):
+        told.append(pid)
+        raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        await WorkerProcess.start("echo", limits=QUICK, on_spawn=fail)
+    assert not psutil.pid_exists(told[0])
+
+
+async def test_running_out_that_ends_the_process_is_out_of_memory_while_loading_and_running():
+    async with started(("e", {"run_room": 0, "dies": True})) as worker:
+        with pytest.raises(errors.OutOfMemory, match="CUDA error"):
+            await collect(worker, "e", say("x"))
+        assert not worker.alive
+    async with started() as worker:
+        spec = LoadSpec("e", "echo", None, settings={"load_room": 0, "dies": True})
+        with pytest.raises(errors.OutOfMemory, match="CUDA error"):
+            await worker.load(spec)
+
+
 @pytest.mark.parametrize(
     ("settings", "expected", "match"),
     [

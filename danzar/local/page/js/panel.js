@@ -79,7 +79,8 @@ function drawDevice(card, reading) {
     reading.simulated ? h("span", { class: "badge", title: "Invented figures: no such card is in this machine" }, "simulated") : null,
     h("span", { class: "device-name", title: reading.uuid }, reading.name ?? "unknown device"));
   drawBar(card.bar, all);
-  put(card.rest, figures(reading), legend(all), foreign(reading.foreign));
+  // Host RAM has no legend: its bar says who holds what, and the cards matter more.
+  put(card.rest, figures(reading), reading.uuid === "cpu" ? null : [legend(all), foreign(reading.foreign)]);
 }
 
 function drawBar(bar, all) {

@@ -39,7 +39,8 @@ function size(reading) {
   if (reading.bytes === null || reading.bytes === undefined) {
     return reading.estimated_bytes ? `needs about ${formatSize(reading.estimated_bytes)}` : null;
   }
-  const estimated = (reading.shares ?? []).reduce((sum, share) => sum + share.estimated_bytes, 0);
+  const hosts = (reading.shares ?? []).filter((share) => share.uuid !== "cpu" || reading.device === "cpu");
+  const estimated = hosts.reduce((sum, share) => sum + share.estimated_bytes, 0);
   return `${formatSize(reading.bytes)}${estimated === reading.bytes ? "" : ` (estimated ${formatSize(estimated)})`}`;
 }
 
