@@ -38,6 +38,12 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="DIR", help="Folder of the four YAML files."),
 ]
+DevicesOption = Annotated[
+    Path,
+    typer.Option(
+        "--devices", metavar="FILE", exists=True, dir_okay=False, help="Devices, models, rules."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON (docs/json.md).")]
 KvType = Literal["f32", "f16", "q8_0", "q4_0"]
 
@@ -164,6 +170,60 @@ def estimate(  # noqa: PLR0913 - one for each option
         terminal.write_json(command.answer_json(answer))
     else:
         command.print_answer(answer, terminal.console())
+
+
+@app.command()
+def plan(
+    model: Annotated[str, typer.Argument(help="A model of the file.")],
+    devices: DevicesOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Where a model would go in a described world, who would leave, and why; touches nothing."""
+    from danzar.commands import plan as command
+
+    planned = command.plan_model(model, devices)
+    if as_json:
+        terminal.write_json(command.planned_json(planned))
+    else:
+        command.print_planned(planned, terminal.console())
+
+
+@app.command()
+def simulate(
+    trace: Annotated[str, typer.Argument(help="A file, or MAKER:SEED (zipf, bursts, ...).")],
+    devices: DevicesOption,
+    policy: Annotated[
+        str | None, typer.Option("--policy", "-p", help="Instead of the file's: cost, lru, ...")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Carry out a trace with the real planner on described devices, in virtual time."""
+    from danzar.commands import simulate as command
+
+    with terminal.busy("Simulating..."):
+        result = command.simulate(trace, devices, policy)
+    if as_json:
+        terminal.write_json(command.simulated_json(result))
+    else:
+        command.print_simulated(result, terminal.console())
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Recorded decisions.", exists=True, dir_okay=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Decide recorded decisions again, and say which ones differ."""
+    from danzar.commands import replay as command
+
+    result = command.replay(file)
+    if as_json:
+        terminal.write_json(command.replayed_json(result))
+    else:
+        command.print_replayed(result, terminal.console())
+    if result.same < result.decisions:
+        differing = result.decisions - result.same
+        raise DanzarError(f"{differing} of {result.decisions} decisions are others now")
 
 
 @gpu_app.command("status")

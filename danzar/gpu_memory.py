@@ -52,10 +52,11 @@ class Figures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MemoryRules:
-    """What the owner configured about the cards."""
+    """What the owner configured about the cards; at ``hot_c`` a card is called hot."""
 
     vision: VisionRules
     pressure: PressureRules
+    hot_c: float = 80.0
 
     @classmethod
     def from_config(cls, config: Config) -> "MemoryRules":
@@ -69,8 +70,7 @@ class MemoryRules:
             margin_bytes=config.vram.placement.margin,
             fallback_to_cpu=memory.fallback_to_cpu,
         )
-        pressure = monitor_rules(monitor)
-        return cls(vision, pressure)
+        return cls(vision, monitor_rules(monitor), monitor.temperature_c)
 
 
 class GpuMemoryManager:

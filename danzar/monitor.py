@@ -21,6 +21,7 @@ from danzar.core.incident import (
 )
 from danzar.core.pressure import Level, Pressure, next_pressure
 from danzar.core.recommend import describe_pressure, what_to_do
+from danzar.core.troubles import observe_troubles
 from danzar.gpu_memory import GpuMemoryManager
 from danzar.memory_text import format_duration
 
@@ -157,11 +158,12 @@ class MemoryMonitor:
             lost = self._is_lost(stale_age_s)
             return [_telemetry_lost(self._memory.figures_error)] if lost else []
         seen = [Observation(TELEMETRY_KEY, Level.NORMAL, "The GPU driver answers again")]
-        seen += [
-            self._observe_device(d, now_s)
-            for d in self._memory.devices()
-            if d.snapshot.kind is DeviceKind.CUDA
-        ]
+        open_keys, hot_c = frozenset(self._open.by_key), self._memory.rules.hot_c
+        for device in self._memory.devices():
+            if device.snapshot.kind is DeviceKind.CUDA:
+                memory = self._observe_device(device, now_s)
+                is_full = memory.level is not None and memory.level > Level.NORMAL
+                seen += [memory, *observe_troubles(device, open_keys, hot_c, is_full=is_full)]
         gone = self._open.by_key.keys() - {s.key for s in seen}
         text = "The device is no longer there"
         return seen + [Observation(key, Level.NORMAL, text) for key in sorted(gone)]

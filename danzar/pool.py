@@ -240,7 +240,7 @@ class WorkerPool:
     def _exited(self, key: WorkerKey, pid: int, how: WorkerExit) -> None:
         self.journal.strike_worker(pid)
         worker = self._workers.get(key)
-        if worker is not None and not how.expected:
+        if worker is not None and worker.pid == pid and not how.expected:
             self.forget(worker.process, f"its worker {how.cause}", out_of_memory=ran_out(how))
 
     async def _end(self, worker: PoolWorker, measure: Measure) -> DeviceBytes:

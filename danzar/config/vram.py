@@ -69,6 +69,7 @@ class MonitorSettings(Settings):
     oom_pct: Percent | None = Field(None, description="Call it out of memory above this.")
     low_free: Size = Field(1 * GIB, description="Critical below this much free memory.")
     hold_s: Seconds = Field(0.0, description="How long a figure must be beyond a mark.")
+    temperature_c: float = Field(80.0, gt=0, le=150, description="Warn when a card is this hot.")
     history_s: PositiveSeconds = Field(3600.0, description="How far back `!gpu log` can look.")
 
     @model_validator(mode="after")

@@ -303,3 +303,27 @@ async def test_more_than_the_card_has_cant_be_kept():
         embed = await ask(rig, "!gpu reserve cuda:0 13GB")
         assert embed.description == "cuda:0 has 12.0GB, so 13.0GB can't be kept there."
         assert not rig.general.last_message.components
+
+
+# --- a game on a simulated card ----------------------------------------------------------------
+
+
+async def test_a_pretended_game_holds_the_card_and_is_audited():
+    async with gpu_rig() as rig:
+        await rig.operator.send(rig.general, "!gpu pretend 9GB cuda:1 30")
+        said = rig.general.last_message.content
+        assert said.startswith("🎮 A pretended game takes 9.0GB on cuda:1 for 30 s")
+        device = (await rig.cards.sample())[1]
+        assert [(p.name, p.used_bytes) for p in device.processes] == [("pretended-game", 9 * GIB)]
+        assert rig.audited[0][1:] == ("gpu.pretend", "9.0GB on cuda:1 for 30 s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [("13GB", "asked for"), ("1GB cuda:1 9999", "lasts 1 to 600 s"), ("1GB cuda:5", "no such GPU")],
+)
+async def test_a_pretended_game_that_cant_be_is_refused(arguments, why):
+    async with gpu_rig(check_errors=False) as rig:
+        await rig.operator.send(rig.general, f"!gpu pretend {arguments}")
+        assert why in rig.general.last_message.content
+        assert not (await rig.cards.sample())[1].processes

@@ -95,6 +95,9 @@ SHAPES = {
     ),
     "phi3, fused": Shape("phi3", 768, 2048, 12, 12, 64, 4000),
     "half the hidden state in one head": Shape(width=256, heads=2, kv_heads=1, head_width=128),
+    "one narrow layer": Shape(
+        width=384, heads=1, kv_heads=1, head_width=32, forward=64, layers=1, vocabulary=64
+    ),
     "Q4_0 weights": Shape(width=512, weights="Q4_0"),
     "Q8_0 weights": Shape(width=512, weights="Q8_0"),
     "Q4_K weights": Shape(width=512, weights="Q4_K"),

@@ -1,7 +1,7 @@
 """What must hold for every model, whatever its shape."""
 
-import itertools
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -62,9 +62,16 @@ settings = st.builds(
 
 
 def takes_no_less(more, less):
-    """Up to a crumb: ggml fills holes, and a larger graph may happen to fit them better."""
-    crumb_bytes = max(64 * 1024, less.activations_bytes // 100)
-    return more.total_bytes >= less.total_bytes - crumb_bytes
+    """Up to a fifth of the compute buffer, as in llama.cpp itself.
+
+    It fills holes, which a larger graph may happen to fit better: with one layer of 384 numbers it
+    allocates 3.58 MiB for 512 tokens of context, and 3.20 MiB for 768.
+    """
+    exact = ("weights_bytes", "kv_cache_bytes")
+    crumb_bytes = max(64 * 1024, less.activations_bytes // 5)
+    return all(getattr(more, part) >= getattr(less, part) for part in exact) and (
+        more.activations_bytes >= less.activations_bytes - crumb_bytes
+    )
 
 
 @given(models(), settings, st.integers(1, 4))
@@ -126,7 +133,7 @@ def test_a_split_that_leaves_layers_over_is_an_error(model, settings):
 def test_each_variant_takes_less_than_the_one_before(model, context, kind, flash):
     named = {"n_ctx": context, "type_k": kind, "type_v": kind, "flash_attn": flash}
     variants = GgufEstimate(model, named).variants(2048)
-    for higher, lower in itertools.pairwise(variants):
+    for higher, lower in pairwise(variants):
         assert lower.cuda_bytes < higher.cuda_bytes * 0.991
         assert dict(higher.settings).keys() <= dict(lower.settings).keys()
     assert variants[0].rung is Rung.FULL

@@ -272,6 +272,17 @@ async def test_a_load_that_fails_in_a_shared_process_leaves_the_others_alone(rig
     assert (await rig.collect("a"))[0].text == "hello"
 
 
+async def test_the_late_end_of_a_worker_that_was_given_up_does_not_touch_its_successor(rig):
+    await rig.load("own", load_id=1)
+    first = rig.pool.process("own")
+    rig.pool.forget(first, "it was given up")
+    await rig.load("own", load_id=2)
+    psutil.Process(first.pid).kill()
+    await first.wait_exit()
+    assert (await rig.collect("own"))[0].text == "hello"
+    assert rig.lost == [("echo:own", CARD, False)]
+
+
 async def test_the_journal_knows_a_process_before_it_can_hold_anything(rig):
     rig.settings["a"]["card_s"] = 1.0
     load = asyncio.create_task(rig.load("a"))

@@ -4,6 +4,8 @@ from contextlib import aclosing
 import psutil
 import pytest
 
+from danzar.core.device import DeviceKind
+from danzar.core.variant import LayerShape, Rung, Variant
 from danzar.errors import CannotPlace, ModelMissing, WorkerDied, WorkerHung, WorkerStartFailed
 from danzar.inference import Outcome, Placed, QueuePlace
 from danzar.units import GIB, MIB
@@ -166,6 +168,32 @@ async def test_a_game_on_the_preferred_card_sends_the_model_elsewhere_and_says_w
         steps = await ask(w.manager, "chat", "hi")
         assert steps[0].device == "cuda:1"
         assert "cuda:0" in steps[0].degraded
+
+
+async def test_a_model_over_two_cards_is_one_process_that_holds_its_share_of_each():
+    layers = LayerShape(20, GIB, GIB // 2)
+    variant = Variant(Rung.FULL, 20 * GIB, 20 * GIB, layers=layers)
+    model = echo_model("large", variants=(variant,), worker="own:large")
+    async with world(model) as w:
+        steps = await ask(w.manager, "large", "hello")
+        assert text_of(steps) == "hello"
+        snapshots = [s for s in await w.cards.sample() if s.kind is DeviceKind.CUDA]
+        held = {s.uuid: s.processes[0].used_bytes for s in snapshots}
+        booked = {x.device_uuid: x.size_bytes for x in w.leases()}
+        assert held == {uuid: booked[uuid] for uuid in w.cards.uuids}
+        assert sum(held.values()) == 20 * GIB + 2 * (GIB // 2)
+        assert len(w.pool.pids()) == 1
+        await w.manager.unload("large")
+        assert await w.worker_pids_on_cards() == set()
+
+
+async def test_a_crash_of_one_model_with_its_own_process_takes_no_other_down():
+    models = (echo_model("a", worker="own:a"), echo_model("b", worker="own:b"))
+    async with world(*models, settings={"a": {"run": "abort"}, "b": {"word_s": 0.1}}) as w:
+        answer = asyncio.create_task(ask(w.manager, "b", "one two three four five six"))
+        with pytest.raises(WorkerDied):
+            await ask(w.manager, "a", "hello")
+        assert text_of(await answer) == "one two three four five six"
 
 
 async def test_all_workers_are_gone_when_the_manager_ends():

@@ -93,7 +93,8 @@ def make_pool(
     async def make_spec(
         model: str, device: DeviceSnapshot, placed: tuple[tuple[str, Setting], ...]
     ) -> LoadSpec:
-        return LoadSpec(model, "echo", None, settings=settings.get(model, {}) | dict(placed))
+        own = {key: value for key, value in placed if key == "size"}
+        return LoadSpec(model, "echo", None, settings=settings.get(model, {}) | own)
 
     return WorkerPool(
         {m.name: Hosted("echo", m.worker) for m in models},
