@@ -9,21 +9,19 @@ import argparse
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from danzar.config.load import load_config
 from danzar.config.settings import Config
-from danzar.errors import OutOfMemory
 from danzar.services import Services, open_services
-from danzar.telemetry.simulated import SimulatedCards
-from danzar.units import GIB, MIB
+from danzar.telemetry.simulated_game import SimulatedGames
+from danzar.units import GIB
 
 ROOT = Path(__file__).parents[1]
 GAME_BYTES = 6 * GIB
-_STEP_BYTES = 256 * MIB
-_PID = 4_000_000
 # The seeds' 8 GiB for the chat model, beside two vision models on the same card.
 _MEMORY = {"smollm2": 4 * GIB, "yolo-nano": int(1.5 * GIB), "clip-doom": int(1.5 * GIB)}
 _VISION = ("yolo-nano", "clip-doom")
@@ -46,33 +44,8 @@ def config_for(folder: Path) -> Config:
     return config.model_copy(update={"models": config.models.model_copy(update={"models": models})})
 
 
-class Game:
-    """Another program that takes memory as soon as it is there."""
-
-    def __init__(self, cards: SimulatedCards) -> None:
-        self._cards = cards
-        self._uuid = cards.uuids[0]
-        self.held_bytes = 0
-
-    async def take(self, wanted_bytes: int) -> float:
-        """Seconds until it has all."""
-        began_s = time.monotonic()
-        while self.held_bytes < wanted_bytes:
-            try:
-                self._cards.set_foreign(self._uuid, _PID, "game.exe", self.held_bytes + _STEP_BYTES)
-                self.held_bytes += _STEP_BYTES
-            except OutOfMemory:
-                await asyncio.sleep(0.02)
-        return time.monotonic() - began_s
-
-    def end(self) -> None:
-        """It gives everything back."""
-        self._cards.set_foreign(self._uuid, _PID, "game.exe", 0)
-        self.held_bytes = 0
-
-
 @asynccontextmanager
-async def danzar():
+async def danzar() -> AsyncIterator[Services]:
     """The services with all three models loaded."""
     with TemporaryDirectory() as folder:
         async with open_services(config_for(Path(folder))) as services:
@@ -85,7 +58,7 @@ def loaded(services: Services) -> set[str]:
     return {m.name for m in services.manager.models() if m.is_loaded and m.name in _MEMORY}
 
 
-async def until(condition) -> float:
+async def until(condition: Callable[[], bool]) -> float:
     began_s = time.monotonic()
     while not condition():
         await asyncio.sleep(0.02)
@@ -94,17 +67,19 @@ async def until(condition) -> float:
 
 async def measure(play_s: float, flaps: int) -> dict[str, object]:
     async with danzar() as services:
-        game = Game(services.telemetry)
-        game_has_all_s = await game.take(GAME_BYTES)
+        games, card = SimulatedGames(services.telemetry), services.telemetry.uuids[0]
+        began_s = time.monotonic()
+        await games.take(card, GAME_BYTES)
+        game_has_all_s = time.monotonic() - began_s
         stayed = loaded(services)
         await asyncio.sleep(play_s)
-        game.end()
+        games.end(card)
         back_s = await until(lambda: loaded(services) == set(_MEMORY))
         moves_before = len(services.manager.decisions)
         for _ in range(flaps):
-            await game.take(GAME_BYTES)
+            await games.take(card, GAME_BYTES)
             await asyncio.sleep(2)
-            game.end()
+            games.end(card)
             await asyncio.sleep(13)
         moves = [d for d in services.manager.decisions[moves_before:] if d.model in _VISION]
         return {

@@ -9,6 +9,7 @@ from discord.ext import commands
 from cogs.chat import ChatCog
 from cogs.gpu import GpuCog
 from cogs.gpu_desk import GpuDesk
+from cogs.gpu_game import GameCog
 from cogs.gpu_graph import Graphs
 from cogs.incidents import AlertsPoster
 from cogs.settings import SettingsCog
@@ -65,6 +66,8 @@ def make_cogs(bot: DanzarBot, services: Services) -> tuple[commands.Cog, ...]:
     """The bot's commands, each with just the services that it needs."""
     config = services.config
     vision = VisionCog(bot, services.vision, services.chat, config)
+    cards = services.telemetry
+    games = (GameCog(bot, cards),) if isinstance(cards, SimulatedCards) else ()
     return (
         ChatCog(bot, services.chat, config, vision),
         vision,
@@ -78,6 +81,7 @@ def make_cogs(bot: DanzarBot, services: Services) -> tuple[commands.Cog, ...]:
             _graphs(services),
         ),
         SettingsCog(bot, services.live),
+        *games,
     )
 
 
