@@ -95,9 +95,13 @@ class ClipBackend:
         torch_device.give_back()
 
     def warm_up(self) -> None:
-        """Compute once, so that loading shows the memory it takes and the first answer is quick."""
+        """Compute once, so that loading shows the memory it takes and the first answer is quick.
+
+        On a card a whole batch: the most that it will ever take is measured at the load.
+        """
         blank = Picture(8, 8, "rgb", bytes(3 * 8 * 8))
-        for _ in self.run(Rank((blank,), ("warm-up",)), bool):
+        count = 1 if self._device.type == "cpu" else self._settings.max_batch
+        for _ in self.run(Rank((blank,) * count, ("warm-up",)), bool):
             pass
 
     def _check_concepts(self, concepts: tuple[str, ...]) -> tuple[str, ...]:

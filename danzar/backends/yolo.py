@@ -91,10 +91,14 @@ class YoloBackend:
         torch_device.give_back()
 
     def warm_up(self) -> None:
-        """Compute once, so that loading shows the memory it takes and the first answer is quick."""
+        """Compute once, so that loading shows the memory it takes and the first answer is quick.
+
+        On a card a whole batch: the most that it will ever take is measured at the load.
+        """
         side = self._settings.imgsz
         blank = Picture(side, side, "rgb", bytes(3 * side * side))
-        self._detect((blank,), 0.5, None)
+        count = 1 if self._device == "cpu" else self._settings.max_batch
+        self._detect((blank,) * count, 0.5, None)
 
     def _detect(
         self, pictures: tuple[Picture, ...], confidence: float, classes: list[int] | None

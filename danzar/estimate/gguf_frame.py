@@ -89,8 +89,8 @@ class Frame:
         return self.tape.put(self.hidden_bytes, words)
 
     def _kinds(self) -> list[bool]:
-        """Of its layers; the host, which may have none, makes the masks for the cards."""
-        if self.part.layers:
+        """Of its layers; the host without any makes the masks for the cards."""
+        if self.part.layers or self.part.vocabulary:
             return [layer.is_windowed for layer in self.part.layers]
         return [False, True] if self.part.window_tokens else [False]
 
