@@ -168,14 +168,6 @@ class GpuCog(commands.Cog, name="GPU"):
     async def unpin(self, ctx: Context, model: str) -> None:
         await self._say(ctx, await self._desk.pin(ctx, model, pinned=False))
 
-    @gpu.command(name="pretend", description="A pretended game, on simulated cards only")  # type: ignore[arg-type]
-    @app_commands.describe(size="6GB", device="cuda:1, if nothing is said", seconds="60")
-    @operators_only()
-    async def pretend(
-        self, ctx: Context, size: str, device: str = "cuda:1", seconds: int = 60
-    ) -> None:
-        await self._say(ctx, await self._desk.pretend(ctx, size, device, seconds))
-
     @gpu.group(name="reserve", fallback="set", description="Keep GPU memory free for a purpose")  # type: ignore[arg-type]
     @app_commands.describe(device="cuda:0", size="6GB", purpose="games, if nothing is said")
     @operators_only()

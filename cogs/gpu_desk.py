@@ -16,7 +16,6 @@ from danzar.errors import BadInput
 from danzar.model_text import amount, find_model, place_text
 from danzar.model_view import ModelView
 from danzar.outlook import Outlook, load_outlook, reserve_outlook, unload_outlook
-from danzar.pretend import PretendedGames
 from danzar.reservations import Asked, Reservations, parse_amount, parse_purpose
 
 Audit = Callable[[str, str, str], Awaitable[None]]
@@ -72,7 +71,6 @@ class GpuDesk:
     reservations: Reservations
     snapshots: Callable[[], tuple[DeviceSnapshot, ...]]
     audit: Audit
-    games: PretendedGames
 
     def find(self, wanted: str) -> ModelView:
         """The model that someone typed.
@@ -194,16 +192,6 @@ class GpuDesk:
             return f"✅ {len(gone)} reservations {where} are gone; the configured ones stay."
 
         await ask_first(ctx, Wish(f"Clear reservations {where}?", "Clear", outlook, act))
-
-    async def pretend(
-        self, ctx: commands.Context[Any], size: str, device: str, seconds: int
-    ) -> str:
-        """Start a pretended game on a simulated card; returns what happens now, in one line."""
-        gpu, size_bytes = self.find_gpu(device), parse_amount(size)
-        self.games.start(gpu.uuid, size_bytes, seconds)
-        what = f"{amount(size_bytes)} on {gpu.label} for {seconds} s"
-        await self._note(ctx, "gpu.pretend", what)
-        return f"🎮 A pretended game takes {what}; `gpu history` and `gpu graph` show what follows."
 
     async def _note(self, ctx: commands.Context[Any], action: str, detail: str) -> None:
         await self.audit(f"{ctx.author.name} ({ctx.author.id})", action, detail)

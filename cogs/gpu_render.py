@@ -29,7 +29,8 @@ _COMMANDS = (
     ("history", "what was loaded, evicted and why"),
     ("load MODEL", "and `unload`, `pin`, `unpin` (operators)"),
     ("reserve cuda:0 6GB games", "keeps memory free; `reserve list`, `reserve clear` (operators)"),
-    ("pretend 9GB cuda:1 60", "a game on a simulated card, to see what happens (operators)"),
+    ("game 9GB 1", "a game on a simulated card, to see what happens (operators)"),
+    ("set KEY VALUE", "changes a setting, now and in its file (operators)"),
     ("monitor", "switches alerts on or off (operators)"),
     ("log", "writes the figures to the log"),
 )

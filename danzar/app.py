@@ -23,7 +23,6 @@ from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
 from danzar.hangup import reload_on_hangup
 from danzar.http.status import serve_status
-from danzar.pretend import PretendedGames
 from danzar.services import Services, open_services, preload
 from danzar.status_facts import status_facts
 from danzar.telemetry.simulated import SimulatedCards
@@ -86,13 +85,11 @@ def make_cogs(bot: DanzarBot, services: Services) -> tuple[commands.Cog, ...]:
 
 
 def _gpu_desk(services: Services) -> GpuDesk:
-    cards = services.telemetry
     return GpuDesk(
         models=services.manager,
         reservations=services.reservations,
         snapshots=lambda: services.manager.scheduler.snapshots,
         audit=services.store.audit,
-        games=PretendedGames(cards if isinstance(cards, SimulatedCards) else None),
     )
 
 

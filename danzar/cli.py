@@ -195,13 +195,16 @@ def simulate(
     policy: Annotated[
         str | None, typer.Option("--policy", "-p", help="Instead of the file's: cost, lru, ...")
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep all decisions, for `replay`.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Carry out a trace with the real planner on described devices, in virtual time."""
     from danzar.commands import simulate as command
 
     with terminal.busy("Simulating..."):
-        result = command.simulate(trace, devices, policy)
+        result = command.simulate(trace, devices, policy, record)
     if as_json:
         terminal.write_json(command.simulated_json(result))
     else:

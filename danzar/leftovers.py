@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _TERM_S = 1.0
 _KILL_S = 3.0
 _DRIVER_S = 5.0
+_POLL_S = 0.02
 _DRIVER_POLL_S = 0.1
 
 
@@ -65,18 +66,19 @@ async def reap_leftovers(journal: Journal, sampler: Sampler) -> Leftovers:
 
 
 def _end_all(orphans: Iterable[WorkerRow]) -> Leftovers:
-    """Ask the living ones to end, then kill them. Blocks for seconds at most."""
+    """Ask the living ones to end, then kill them and what they started. Blocks for seconds."""
     living = [row for row in orphans if is_alive(row.process)]
     gone = tuple(row for row in orphans if row not in living)
     families = [process for row in living for process in _family(row.process.pid)]
     for row in living:
         with contextlib.suppress(psutil.Error):
             psutil.Process(row.process.pid).terminate()
-    _still_living(living, _TERM_S)
+    _wait_for(lambda: not any(is_alive(row.process) for row in living), _TERM_S)
     for process in families:
         with contextlib.suppress(psutil.Error):  # gone; psutil tells a process id used again
             process.kill()
-    stuck = tuple(_still_living(living, _KILL_S))
+    _wait_for(lambda: not any(_lives(process) for process in families), _KILL_S)
+    stuck = tuple(row for row in living if is_alive(row.process))
     return Leftovers(tuple(row for row in living if row not in stuck), gone, stuck)
 
 
@@ -89,12 +91,17 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _still_living(rows: Iterable[WorkerRow], wait_s: float) -> list[WorkerRow]:
-    deadline_s = time.monotonic() + wait_s
-    left = list(rows)
-    while (left := [r for r in left if is_alive(r.process)]) and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-    return left
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait_for(is_done: Callable[[], bool], patience_s: float) -> None:
+    deadline_s = time.monotonic() + patience_s
+    while not is_done() and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
 
 
 async def _held_by(sampler: Sampler, pids: set[int]) -> tuple[tuple[str, int | None], ...]:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from danzar.core.book import Limit, Margins, Reservation
 from danzar.core.device import DeviceSnapshot, find_device
@@ -66,7 +66,27 @@ from danzar.workers.outcomes import Finished
 log = logging.getLogger(__name__)
 
 OnLoaded = Callable[[ModelFacts, LoadFinished, PlacedOn], None]
+_MOST_RUNGS = 8
 _LEAVING = (InstanceState.READY, InstanceState.DRAINING, InstanceState.UNLOADING)
+
+
+@dataclass(slots=True)
+class _Retries:
+    """Once more after a lost worker; after running out as often as there are rungs to go down."""
+
+    lost: int = 0
+    ran_out: int = 0
+
+    @property
+    def used(self) -> bool:
+        return self.lost + self.ran_out > 0
+
+    def allow(self, error: DanzarError) -> bool:
+        if isinstance(error, OutOfMemory):
+            self.ran_out += 1
+        else:
+            self.lost += 1
+        return self.ran_out <= _MOST_RUNGS and self.lost <= 1
 
 
 class ModelManager:
@@ -253,23 +273,22 @@ class ModelManager:
     async def stream(
         self, model: str, request: Request | MakeRequest, *, on_position: OnPosition | None = None
     ) -> AsyncGenerator[Progress]:
-        """See ``Inference.stream``; asked once more if worker or memory is lost before a part."""
-        answered = False
-        try:
-            async with aclosing(self._attempt(model, request, on_position)) as attempt:
-                async for step in attempt:
-                    answered = answered or not isinstance(step, Placed)
-                    yield step
-        except (WorkerDied, WorkerHung, OutOfMemory) as exc:
-            if answered:
-                raise
-            log.warning("request to %s is asked again: %s", model, exc)
-        else:
-            return
-        again = self._attempt(model, request, on_position, retried=True)
-        async with aclosing(again):
-            async for step in again:
-                yield step
+        """See ``Inference.stream``; asked again, as ``_Retries`` allows, until a part was sent."""
+        retries = _Retries()
+        while True:
+            answered = False
+            attempt = self._attempt(model, request, on_position, retried=retries.used)
+            try:
+                async with aclosing(attempt):
+                    async for step in attempt:
+                        answered = answered or not isinstance(step, Placed)
+                        yield step
+            except (WorkerDied, WorkerHung, OutOfMemory) as exc:
+                if answered or not retries.allow(exc):
+                    raise
+                log.warning("request to %s is asked again: %s", model, exc)
+            else:
+                return
 
     # --- one request -----------------------------------------------------------------------
 

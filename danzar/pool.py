@@ -24,7 +24,7 @@ from danzar.pool_worker import HeldModel, Measure, PoolWorker, WorkerKey
 from danzar.telemetry.simulated import SimulatedCards
 from danzar.units import GIB
 from danzar.workers.contract import ENGINES, LoadSpec
-from danzar.workers.outcomes import WorkerExit, WorkerLimits, ran_out
+from danzar.workers.outcomes import WorkerExit, WorkerLimits, quote_output, ran_out
 from danzar.workers.process import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -241,7 +241,9 @@ class WorkerPool:
         self.journal.strike_worker(pid)
         worker = self._workers.get(key)
         if worker is not None and worker.pid == pid and not how.expected:
-            self.forget(worker.process, f"its worker {how.cause}", out_of_memory=ran_out(how))
+            said = quote_output(how.output)
+            reason = f"its worker {how.cause}" + (f".{said}" if said else "")
+            self.forget(worker.process, reason, out_of_memory=ran_out(how))
 
     async def _end(self, worker: PoolWorker, measure: Measure) -> DeviceBytes:
         """End a process with its last model."""

@@ -1,5 +1,7 @@
 """``danzar simulate``: a trace on described devices, in virtual time, with the real planner."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,13 @@ from rich.console import Console
 
 from danzar.commands.described import read_trace, read_world
 from danzar.commands.terminal import table
+from danzar.core.events import Decided, Effect
 from danzar.core.eviction import POLICIES
+from danzar.decisions import encode
 from danzar.errors import BadInput
 from danzar.simulate.figures import Report
 from danzar.simulate.regret import Regret, regret_of
-from danzar.simulate.simulation import Simulation
+from danzar.simulate.simulation import OnEffect, Simulation
 
 Json = dict[str, Any]
 _MOST_NOTES = 10
@@ -29,8 +33,16 @@ class Simulated:
     notes: tuple[str, ...]
 
 
-def simulate(trace: str, devices: Path, policy: str | None) -> Simulated:
-    """Carry out a trace; ``policy`` replaces the one of the devices file.
+def simulate(
+    trace: str, devices: Path, policy: str | None = None, record: Path | None = None
+) -> Simulated:
+    """Carry out a trace.
+
+    Args:
+        trace: A file, or ``MAKER:SEED``.
+        devices: The devices file.
+        policy: Instead of the one in the devices file.
+        record: Where all decisions go, for ``danzar replay``; the file is replaced.
 
     Raises:
         DanzarError: A file can't be read or is wrong, or there is no such policy.
@@ -40,11 +52,30 @@ def simulate(trace: str, devices: Path, policy: str | None) -> Simulated:
         raise BadInput(f"no policy is called {policy!r}; there are {', '.join(POLICIES)}")
     world = world if policy is None else world.with_policy(policy)
     lines = read_trace(trace, world)
-    simulation = Simulation(world, lines)
-    report = simulation.run()
+    with _recording(record) as on_effect:
+        simulation = Simulation(world, lines, on_effect)
+        report = simulation.run()
     figures = simulation.figures
     notes = (*figures.over_commits, *figures.futile)[:_MOST_NOTES]
     return Simulated(trace, report, regret_of(world, lines, figures), notes)
+
+
+@contextmanager
+def _recording(file: Path | None) -> Iterator[OnEffect | None]:
+    """Writes decisions at the seconds of the simulation's clock."""
+    if file is None:
+        yield None
+        return
+    try:
+        with file.open("wb") as stream:
+
+            def keep(effect: Effect) -> None:
+                if isinstance(effect, Decided):
+                    stream.write(encode(effect, effect.inputs.now_s))
+
+            yield keep
+    except OSError as exc:
+        raise BadInput(f"{file}: can't be written: {exc.strerror}") from exc
 
 
 def simulated_json(result: Simulated) -> Json:

@@ -81,7 +81,8 @@ def _divided(
     parts = ":".join(str(s.layers) for s in shares)
     beside = _beside(demand, variant.beside_bytes, shares[0].device_uuid, host_uuid)
     settings = (*variant.settings, (SPLIT_SETTING, parts))
-    return Candidate(Rung.SPLIT, (*shares, *beside), settings, f"over {len(shares)} cards")
+    loss = f"over {len(shares)} cards {variant.loss}".strip()
+    return Candidate(Rung.SPLIT, (*shares, *beside), settings, loss)
 
 
 def partial(

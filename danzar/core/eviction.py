@@ -6,10 +6,13 @@ model is wanted again soon. It is exact for the few candidates that a device usu
 models in their order until there is enough, and then spare those that turned out superfluous.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _MAX_NODES = 400
+# Checking all devices takes about as long as this many steps of the search.
+_CHECK_NODES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,20 @@ class Victims:
     rank: tuple[float, ...]
 
 
-IsEnough = Callable[[Sequence[Resident]], bool]
-"""Whether the device has enough room once these are gone."""
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Room that is missing on one device.
+
+    Attributes:
+        missing_bytes: The least that must come back.
+        is_enough: Whether there is room once these are gone. Never true for too few bytes, and
+            possibly false for enough of them: reservations and other devices count as well.
+    """
+
+    device_uuid: str
+    missing_bytes: int
+    is_enough: Callable[[Sequence[Resident]], bool]
+
 
 _ORDERS: dict[str, Callable[[Resident, str], tuple[float, ...]]] = {
     "lru": lambda r, _: (r.last_used_s,),
@@ -79,93 +94,126 @@ POLICIES = ("cost", *_ORDERS)
 
 def choose_victims(
     candidates: Sequence[Resident],
-    device_uuid: str,
-    missing_bytes: int,
-    is_enough: IsEnough,
+    need: Need,
     policy: str,
+    below: tuple[float, ...] | None = None,
 ) -> Victims | None:
-    """Enough of ``candidates`` for ``missing_bytes`` on the device; ``None`` if there is not.
+    """Enough of ``candidates`` for what is needed; ``None`` if there is not.
 
-    Ties are broken by name, so that the same residents always give the same victims.
+    Ties are broken by name, so that the same residents always give the same victims. Where no set
+    has a lower rank than ``below``, ``None`` may be returned as well.
     """
-    if missing_bytes <= 0 or sum(r.bytes_on(device_uuid) for r in candidates) < missing_bytes:
+    if need.missing_bytes <= 0:
         return None
-    first = _greedy(candidates, device_uuid, is_enough, policy)
-    if first is None or policy != "cost":
-        return first
-    return _Search(candidates, device_uuid, missing_bytes, is_enough, first).best
-
-
-def _greedy(
-    candidates: Sequence[Resident], device_uuid: str, is_enough: IsEnough, policy: str
-) -> Victims | None:
-    chosen: list[Resident] = []
-    for resident in sorted(candidates, key=_order_of(policy, device_uuid)):
-        chosen.append(resident)
-        if is_enough(chosen):
-            return _ranked(_without_superfluous(chosen, is_enough), device_uuid, policy)
-    return None
-
-
-def _order_of(policy: str, device_uuid: str) -> Callable[[Resident], tuple[float | str, ...]]:
     if policy == "cost":
-        return lambda r: (r.cost_s / max(1, r.bytes_on(device_uuid)), r.model)
-    order = _ORDERS[policy]
-    return lambda r: (float(r.waiting > 0), *order(r, device_uuid), r.model)
+        return _cheapest(candidates, need, math.inf if below is None else below[0])
+    return _first_to_go(candidates, need, policy, below)
 
 
-def _without_superfluous(chosen: list[Resident], is_enough: IsEnough) -> list[Resident]:
+def _cheapest(candidates: Sequence[Resident], need: Need, below_s: float) -> Victims | None:
+    """The set of the lowest cost, if it is below the limit; begins with those cheap for size."""
+    rows = [(r.cost_s, r.bytes_on(need.device_uuid), r) for r in candidates]
+    rows.sort(key=lambda row: (row[0] / max(1, row[1]), row[2].model))
+    least_s = need.missing_bytes * rows[0][0] / max(1, rows[0][1]) if rows else 0.0
+    if least_s >= below_s or not need.is_enough(candidates):
+        return None
+    first = _first_enough([r for _, _, r in rows], need)
+    return _Search(rows, need, below_s, first).best
+
+
+def _first_to_go(
+    candidates: Sequence[Resident], need: Need, policy: str, below: tuple[float, ...] | None
+) -> Victims | None:
+    """Those that the policy's order puts first; ranked by the one among them that is last."""
+    order, uuid = _ORDERS[policy], need.device_uuid
+    rows = [((float(r.waiting > 0), *order(r, uuid)), r) for r in candidates]
+    if below is not None:
+        rows = [row for row in rows if row[0] < below]
+    going = sorted(rows, key=lambda row: (row[0], row[1].model))
+    ordered = [r for _, r in going]
+    freed_bytes = sum(r.bytes_on(uuid) for r in ordered)
+    if freed_bytes < need.missing_bytes or not need.is_enough(ordered):
+        return None
+    chosen = _first_enough(ordered, need)
+    return Victims(tuple(chosen), max(key for key, r in rows if r in chosen))
+
+
+def _first_enough(ordered: Sequence[Resident], need: Need) -> list[Resident]:
+    """As many as are enough, in order, without those that are superfluous then."""
+    chosen: list[Resident] = []
+    freed_bytes = 0
+    for resident in ordered:
+        chosen.append(resident)
+        freed_bytes += resident.bytes_on(need.device_uuid)
+        if freed_bytes >= need.missing_bytes and need.is_enough(chosen):
+            break
+    return _without_superfluous(chosen, need)
+
+
+def _without_superfluous(chosen: list[Resident], need: Need) -> list[Resident]:
     """Drop each victim that the others make up for, the one that should go last first."""
     kept = list(chosen)
+    freed_bytes = sum(r.bytes_on(need.device_uuid) for r in kept)
     for resident in reversed(chosen):
+        left_bytes = freed_bytes - resident.bytes_on(need.device_uuid)
+        if left_bytes < need.missing_bytes:
+            continue
         rest = [r for r in kept if r is not resident]
-        if rest and is_enough(rest):
-            kept = rest
+        if rest and need.is_enough(rest):
+            kept, freed_bytes = rest, left_bytes
     return kept
 
 
-def _ranked(residents: Sequence[Resident], device_uuid: str, policy: str) -> Victims:
-    """By the sum of costs; under the other policies, by the victim that should go last."""
-    chosen = tuple(residents)
-    if policy == "cost":
-        return Victims(chosen, (sum(r.cost_s for r in chosen),))
-    order = _ORDERS[policy]
-    return Victims(chosen, max((float(r.waiting > 0), *order(r, device_uuid)) for r in chosen))
-
-
 class _Search:
-    """Branch and bound over the candidates, the largest first."""
+    """Branch and bound over rows of (cost, bytes, resident), those cheap for their size first.
+
+    A set that still misses bytes costs at least what they cost at the next row's rate: sets that
+    can't become cheaper than the best one are left out.
+    """
 
     def __init__(
         self,
-        candidates: Sequence[Resident],
-        device_uuid: str,
-        missing_bytes: int,
-        is_enough: IsEnough,
-        first: Victims,
+        rows: Sequence[tuple[float, int, Resident]],
+        need: Need,
+        below_s: float,
+        first: list[Resident],
     ) -> None:
-        self.best = first
-        self._order = sorted(candidates, key=lambda r: (-r.bytes_on(device_uuid), r.model))
-        self._sizes = [r.bytes_on(device_uuid) for r in self._order]
-        self._after = [0] * (len(self._sizes) + 1)
-        for i in reversed(range(len(self._sizes))):
-            self._after[i] = self._after[i + 1] + self._sizes[i]
-        self._is_enough = is_enough
+        self.best: Victims | None = None
+        self._need = need
+        self._rows = rows
+        self._limit_s = below_s
+        self._take(first)
+        self._after = [0] * (len(rows) + 1)
+        for i in reversed(range(len(rows))):
+            self._after[i] = self._after[i + 1] + rows[i][1]
         self._nodes = 0
-        self._visit(0, missing_bytes, 0.0, [])
+        self._visit(0, need.missing_bytes, 0.0, [])
 
     def _visit(self, i: int, missing_bytes: int, cost_s: float, chosen: list[Resident]) -> None:
         self._nodes += 1
-        if self._nodes > _MAX_NODES or cost_s >= self.best.rank[0]:
+        if self._nodes > _MAX_NODES or self._least_s(i, missing_bytes, cost_s) >= self._limit_s:
             return
-        if missing_bytes <= 0 and self._is_enough(chosen):
-            chosen.sort(key=lambda r: (r.cost_s, r.model))
-            kept = _without_superfluous(chosen, self._is_enough)
-            self.best = Victims(tuple(kept), (sum(r.cost_s for r in kept),))
+        if missing_bytes <= 0:
+            self._nodes += _CHECK_NODES
+            if self._need.is_enough(chosen):
+                ordered = sorted(chosen, key=lambda r: (r.cost_s, r.model))
+                self._take(_without_superfluous(ordered, self._need))
+                return
+        if i == len(self._rows) or self._after[i] < missing_bytes:
             return
-        if i == len(self._order) or self._after[i] < missing_bytes:
-            return
-        resident = self._order[i]
-        taken_s = cost_s + resident.cost_s
-        self._visit(i + 1, missing_bytes - self._sizes[i], taken_s, [*chosen, resident])
+        row_cost_s, size_bytes, resident = self._rows[i]
+        left_bytes = missing_bytes - size_bytes
+        self._visit(i + 1, left_bytes, cost_s + row_cost_s, [*chosen, resident])
         self._visit(i + 1, missing_bytes, cost_s, chosen)
+
+    def _least_s(self, i: int, missing_bytes: int, cost_s: float) -> float:
+        if missing_bytes <= 0 or i == len(self._rows):
+            return cost_s
+        row_cost_s, size_bytes, _ = self._rows[i]
+        return cost_s + missing_bytes * row_cost_s / max(1, size_bytes)
+
+    def _take(self, residents: list[Resident]) -> None:
+        cost_s = sum(r.cost_s for r in residents)
+        if cost_s < self._limit_s:
+            self.best = Victims(tuple(residents), (cost_s,))
+            self._limit_s = cost_s

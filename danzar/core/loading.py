@@ -254,10 +254,12 @@ def worker_lost(state: State, event: WorkerLost, now_s: float) -> None:
     for instance in state.instances.values():
         hosted = (instance.facts.worker, instance.device_uuid) == (event.worker, event.device_uuid)
         if hosted and instance.state in HELD:
-            if event.out_of_memory and instance.placed is not None:
-                _note_ran_out(state, instance, instance.placed, now_s)
+            placed = instance.placed
             _fail(state, instance, event.reason, now_s)
             instance.not_before_s = now_s + backoff_s(instance.failures - 1)
+            if event.out_of_memory and placed is not None:
+                _note_ran_out(state, instance, placed, now_s)
+                instance.not_before_s = now_s
 
 
 def forget(state: State, instance: Instance) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial as bind
 
 from danzar.core.candidates import Candidate, bytes_on_gpu, on_host, partial, split, whole
-from danzar.core.eviction import Resident, Victims, choose_victims
+from danzar.core.eviction import Need, Resident, Victims, choose_victims
 from danzar.core.plan import (
     Impossible,
     NeedsEviction,
@@ -28,8 +28,9 @@ from danzar.core.plan_text import (
     waiting_text,
     why_worse,
 )
-from danzar.core.plan_view import View
+from danzar.core.plan_view import Leavers, View
 from danzar.core.room import Room
+from danzar.core.split_rooms import SplitRooms
 from danzar.core.variant import LayerShape, Rung, Variant
 
 # Smaller batches make prompts slower and answers no worse.
@@ -63,7 +64,8 @@ def _attempts(view: View) -> Iterable[Callable[[], Plan | None]]:
         yield bind(_on_cpu, view, variant)
     for variant in variants:
         yield bind(_once_idle, view, variant, view.unprotected)
-    for variant in variants:
+    # Where nothing is protected, these ways were tried above.
+    for variant in variants if view.movable.residents != view.unprotected.residents else ():
         yield bind(_after_eviction, view, variant, view.last_resort)
         yield bind(_once_idle, view, variant, view.movable)
 
@@ -75,7 +77,9 @@ def _on_one_gpu(view: View, variant: Variant) -> Iterable[Callable[[], Plan | No
 
 
 def _as_it_stands(view: View, variant: Variant) -> PlacedOn | None:
-    for room in view.usable:
+    for room, missing_bytes in _missing(view, variant):
+        if missing_bytes > 0:
+            continue
         candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
         if view.fits(candidate):
             return _placed(view, candidate)
@@ -83,24 +87,35 @@ def _as_it_stands(view: View, variant: Variant) -> PlacedOn | None:
 
 
 def _after_release(view: View, variant: Variant) -> WaitForRelease | None:
-    for room in view.usable:
+    for room, missing_bytes in _missing(view, variant):
+        coming = view.coming[room.device.uuid]
+        if missing_bytes > 0 or not coming:
+            continue
         candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
-        coming = room.releasing()
-        if coming and view.fits(candidate, gone=coming):
+        if view.fits(candidate, gone=coming):
             return WaitForRelease(
                 room.device.uuid, f"unloads on {room.device.label} are making room"
             )
     return None
 
 
-def _after_eviction(
-    view: View, variant: Variant, residents: Sequence[Resident]
-) -> NeedsEviction | None:
+def _missing(view: View, variant: Variant) -> Iterable[tuple[Room, int]]:
+    """The GPUs that may take a variant, with what each lacks for it."""
+    for room in view.usable:
+        missing_bytes = view.missing_bytes(room, variant)
+        if missing_bytes is not None:
+            yield room, missing_bytes
+
+
+def _after_eviction(view: View, variant: Variant, leavers: Leavers) -> NeedsEviction | None:
     """On the GPU where it costs least; the better-liked one of equals."""
     best: tuple[Room, Victims] | None = None
-    for room in view.usable:
+    for room, missing_bytes in _missing(view, variant):
+        if leavers.bytes_on(room.device.uuid) < missing_bytes:
+            continue
         candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
-        found = _victims(view, room, candidate, residents)
+        below = best[1].rank if best is not None else None
+        found = _victims(view, room, candidate, leavers, below)
         if found is not None and (best is None or found.rank < best[1].rank):
             best = room, found
     if best is None:
@@ -109,26 +124,28 @@ def _after_eviction(
 
 
 def _victims(
-    view: View, room: Room, candidate: Candidate, residents: Iterable[Resident]
+    view: View,
+    room: Room,
+    candidate: Candidate,
+    leavers: Leavers,
+    below: tuple[float, ...] | None = None,
 ) -> Victims | None:
-    """The cheapest of the residents whose going makes the candidate fit on its first device."""
-    uuid, purpose = room.device.uuid, view.demand.purpose
-    coming = room.releasing()
-    headroom = room.headroom_bytes(purpose, coming)
-    if headroom is None or not view.may_take(room, candidate.shares[0].size_bytes):
+    """The best of the leavers whose going makes the candidate fit on its first device.
+
+    ``below`` spares the search where no set has a lower rank.
+    """
+    uuid, size_bytes = room.device.uuid, candidate.shares[0].size_bytes
+    coming = view.coming[uuid]
+    headroom = room.headroom_bytes(view.demand.purpose, coming)
+    if headroom is None or not view.may_take(room, size_bytes):
         return None
 
     def is_enough(gone: Sequence[Resident]) -> bool:
-        lease_ids = coming.union(*(r.lease_ids for r in gone))
-        return view.fits(candidate, gone=lease_ids)
+        lease_ids = {lease_id for r in gone for _, lease_id, _ in r.shares}
+        return view.fits(candidate, lease_ids | coming)
 
-    return choose_victims(
-        [r for r in residents if r.bytes_on(uuid)],
-        uuid,
-        candidate.shares[0].size_bytes - headroom,
-        is_enough,
-        view.rules.policy,
-    )
+    need = Need(uuid, size_bytes - headroom, is_enough)
+    return choose_victims(leavers.on(uuid), need, view.rules.policy, below)
 
 
 def _evict(view: View, size_bytes: int, room: Room, victims: Victims) -> NeedsEviction:
@@ -139,15 +156,16 @@ def _evict(view: View, size_bytes: int, room: Room, victims: Victims) -> NeedsEv
 
 def _split(view: View, variant: Variant) -> Plan | None:
     """Over several GPUs as they stand, or after idle models left them, the cheapest first."""
-    if variant.layers is None or len(view.usable) < 2:  # noqa: PLR2004 - one card is no split
+    shape = variant.layers
+    if shape is None or len(view.usable) < 2:  # noqa: PLR2004 - one card is no split
         return None
-    gone: list[Resident] = []
-    coming = frozenset[int]().union(*(r.releasing() for r in view.usable))
-    for resident in (None, *sorted(view.evictable, key=lambda r: (r.cost_s, r.model))):
-        gone += [] if resident is None else [resident]
-        lease_ids = coming.union(*(r.lease_ids for r in gone))
-        candidate = split(view.demand, variant, view.headrooms(lease_ids), view.host_uuid)
-        if candidate is None or not view.fits(candidate, gone=lease_ids):
+    coming = frozenset[int]().union(*(view.coming[r.device.uuid] for r in view.usable))
+    rooms = SplitRooms(view, shape, coming)
+    if rooms.most_layers(view.evictable) < shape.layers:
+        return None
+    for gone in rooms.emptied_by(view.evictable):
+        candidate = split(view.demand, variant, rooms.headrooms, view.host_uuid)
+        if candidate is None or not view.fits(candidate, gone=rooms.gone):
             continue
         if gone:
             return _evict_for_split(view, candidate, gone)
@@ -157,7 +175,7 @@ def _split(view: View, variant: Variant) -> Plan | None:
     return None
 
 
-def _evict_for_split(view: View, candidate: Candidate, gone: list[Resident]) -> NeedsEviction:
+def _evict_for_split(view: View, candidate: Candidate, gone: Sequence[Resident]) -> NeedsEviction:
     uuids = {share.device_uuid for share in candidate.shares}
     victims = [r for r in gone if any(r.bytes_on(uuid) for uuid in uuids)]
     names = tuple(r.model for r in victims)
@@ -175,8 +193,7 @@ def _in_part(view: View, variant: Variant) -> Plan | None:
         if candidate is not None and view.fits(candidate):
             return _placed(view, candidate)
     for room in view.usable:
-        leaving = (r.lease_ids for r in view.evictable)
-        gone = room.releasing().union(*leaving)
+        gone = view.coming[room.device.uuid] | view.evictable.lease_ids
         candidate = _part_on(view, variant, shape, room, gone)
         found = candidate and _victims(view, room, candidate, view.evictable)
         if candidate is not None and found:
@@ -203,13 +220,15 @@ def _on_cpu(view: View, variant: Variant) -> PlacedOn | None:
     return _placed(view, candidate) if view.fits(candidate) else None
 
 
-def _once_idle(view: View, variant: Variant, residents: Sequence[Resident]) -> WaitForIdle | None:
+def _once_idle(view: View, variant: Variant, leavers: Leavers) -> WaitForIdle | None:
     """The GPU that busy or just loaded models would free, were they to go."""
     if view.demand.wants_cpu:
         return None
-    for room in view.usable:
+    for room, missing_bytes in _missing(view, variant):
+        if leavers.bytes_on(room.device.uuid) < missing_bytes:
+            continue
         candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
-        found = _victims(view, room, candidate, residents)
+        found = _victims(view, room, candidate, leavers)
         if found is not None:
             names = tuple(v.model for v in found.residents)
             return WaitForIdle(room.device.uuid, names, waiting_text(view, room, names))

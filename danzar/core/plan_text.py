@@ -72,8 +72,7 @@ def impossible_text(view: View) -> str:
     smallest = min(demand.variants, key=lambda v: v.cuda_bytes)
     hosts = [r for r in view.rooms.values() if r.device.kind is DeviceKind.CPU]
     shown = [*view.gpus, *(hosts if demand.allow_cpu or demand.wants_cpu else ())]
-    gone = frozenset[int]().union(*(r.lease_ids for r in view.movable))
-    rooms = ", ".join(room_text(view, r, gone) for r in shown[:4])
+    rooms = ", ".join(room_text(view, r, view.movable.lease_ids) for r in shown[:4])
     host = f" or {format_gib(smallest.host_bytes)} of host RAM" if demand.allow_cpu else ""
     return (
         f"{demand.model} needs {format_gib(smallest.cuda_bytes)} on a GPU{host}; "

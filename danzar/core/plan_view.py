@@ -1,12 +1,53 @@
 """The inputs of one plan, indexed once: rooms, usable GPUs, who may go. Pure."""
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
 
 from danzar.core.candidates import Candidate, bytes_on_gpu
 from danzar.core.device import DeviceKind
 from danzar.core.eviction import Resident
 from danzar.core.plan import PlanInputs
 from danzar.core.room import Room, rooms_of
+from danzar.core.variant import Variant
+
+
+class Leavers:
+    """Residents that may go, found by device."""
+
+    def __init__(self, residents: Iterable[Resident]) -> None:
+        """Take them in the order in which they are given."""
+        self.residents = tuple(residents)
+
+    def on(self, device_uuid: str) -> Sequence[Resident]:
+        """Those with a share on the device."""
+        return self._on.get(device_uuid, ())
+
+    def bytes_on(self, device_uuid: str) -> int:
+        """What all of them hold of the device."""
+        return self._bytes_on.get(device_uuid, 0)
+
+    @cached_property
+    def lease_ids(self) -> frozenset[int]:
+        """All their leases."""
+        return frozenset(lease_id for r in self.residents for _, lease_id, _ in r.shares)
+
+    @cached_property
+    def _on(self) -> dict[str, list[Resident]]:
+        found: dict[str, list[Resident]] = defaultdict(list)
+        for resident in self.residents:
+            for uuid, _, size_bytes in resident.shares:
+                if size_bytes and not (found[uuid] and found[uuid][-1] is resident):
+                    found[uuid].append(resident)
+        return found
+
+    @cached_property
+    def _bytes_on(self) -> dict[str, int]:
+        sums: dict[str, int] = defaultdict(int)
+        for resident in self.residents:
+            for uuid, _, size_bytes in resident.shares:
+                sums[uuid] += size_bytes
+        return sums
 
 
 class View:
@@ -20,6 +61,7 @@ class View:
         evictable: Those of the unprotected that may go now.
         last_resort: Those of the movable that may go now.
         pinned: Residents that may never go.
+        coming: By device, the leases whose unloads have begun.
         host_uuid: Host RAM, or ``None`` where it was not measured.
     """
 
@@ -32,18 +74,34 @@ class View:
         self.usable = tuple(room for room in self.gpus if self._is_usable(room))
         hosts = (s.uuid for s in inputs.devices if s.kind is DeviceKind.CPU)
         self.host_uuid = next(hosts, None)
-        leaving = frozenset[int]().union(*(r.releasing() for r in self.rooms.values()))
+        self.coming = {uuid: room.releasing() for uuid, room in self.rooms.items()}
         self.pinned = tuple(r for r in inputs.residents if r.pinned)
-        self.movable = tuple(
-            r
-            for r in inputs.residents
-            if not r.pinned and r.model != self.demand.model and not leaving.issuperset(r.lease_ids)
+        self.movable = Leavers(self._movable(inputs))
+        self.unprotected = Leavers(
+            r for r in self.movable.residents if self.demand.protected or not r.protected
         )
-        self.unprotected = tuple(
-            r for r in self.movable if self.demand.protected or not r.protected
-        )
-        self.evictable = tuple(r for r in self.unprotected if self._may_go(r, inputs.now_s))
-        self.last_resort = tuple(r for r in self.movable if self._may_go(r, inputs.now_s))
+        going = [r for r in self.movable.residents if self._may_go(r, inputs.now_s)]
+        self.evictable = Leavers(r for r in going if self.demand.protected or not r.protected)
+        self.last_resort = Leavers(going)
+        self._ran_out = dict(self.demand.ran_out)
+        self._after_release = {
+            room.device.uuid: room.headroom_bytes(
+                self.demand.purpose, self.coming[room.device.uuid]
+            )
+            for room in self.usable
+        }
+
+    def missing_bytes(self, room: Room, variant: Variant) -> int | None:
+        """What a usable GPU lacks for all of a variant once begun unloads are done.
+
+        Negative or zero where it has room; ``None`` where it may not be loaded there.
+        """
+        uuid = room.device.uuid
+        headroom = self._after_release[uuid]
+        needed = bytes_on_gpu(self.demand, variant.cuda_bytes, uuid)
+        if headroom is None or not self.may_take(room, needed):
+            return None
+        return needed - headroom
 
     def fits(self, candidate: Candidate, gone: Collection[int] = ()) -> bool:
         """Whether every device has room for its share once the leases ``gone`` are back."""
@@ -61,13 +119,13 @@ class View:
 
     def may_take(self, room: Room, size_bytes: int) -> bool:
         """Whether a load of this size has not run out there lately."""
-        ran_out = dict(self.demand.ran_out).get(room.device.uuid)
+        ran_out = self._ran_out.get(room.device.uuid)
         return ran_out is None or size_bytes < ran_out
 
     def shortfall_bytes(self) -> int | None:
         """What is missing for the smallest variant where least is, with all gone that may go."""
         smallest = min(v.cuda_bytes for v in self.demand.variants)
-        gone = [lease_id for r in self.movable for lease_id in r.lease_ids]
+        gone = self.movable.lease_ids
         missing = [
             bytes_on_gpu(self.demand, smallest, room.device.uuid) - headroom
             for room in self.gpus
@@ -85,12 +143,22 @@ class View:
     def _in_order(self) -> tuple[Room, ...]:
         if self.demand.wants_cpu:
             return ()
-        known = self.rooms
-        return tuple(known[uuid] for uuid in self.demand.device_order if uuid in known)
+        gpus = {u: r for u, r in self.rooms.items() if r.device.kind is DeviceKind.CUDA}
+        return tuple(gpus[uuid] for uuid in self.demand.device_order if uuid in gpus)
 
     def _is_usable(self, room: Room) -> bool:
         free = room.device.free_bytes
         return free is not None and free >= self.demand.min_free_bytes
+
+    def _movable(self, inputs: PlanInputs) -> Iterable[Resident]:
+        leaving = frozenset[int]().union(*self.coming.values())
+        return (
+            r
+            for r in inputs.residents
+            if not r.pinned
+            and r.model != self.demand.model
+            and not (leaving and leaving.issuperset(r.lease_ids))
+        )
 
     def _may_go(self, resident: Resident, now_s: float) -> bool:
         """Idle for good, or busy with a request that has waited too long for it."""

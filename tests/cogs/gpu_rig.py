@@ -21,7 +21,6 @@ from danzar.graph import Levels, UseHistory
 from danzar.inference import Placed
 from danzar.inference_fake import ScriptedInference
 from danzar.monitor import MemoryMonitor
-from danzar.pretend import PretendedGames
 from danzar.reservations import Reservations
 from danzar.telemetry.sampler import Sampler
 from danzar.telemetry.simulated import SEED_CARDS, SimulatedCard, SimulatedCards
@@ -94,8 +93,7 @@ async def gpu_rig(
     async def audit(*entry: str) -> None:
         audited.append(entry)
 
-    games = PretendedGames(source)
-    desk = GpuDesk(models, reservations, lambda: sampler.reading.snapshots, audit, games)
+    desk = GpuDesk(models, reservations, lambda: sampler.reading.snapshots, audit)
     graphs = Graphs(
         inference,
         "media",

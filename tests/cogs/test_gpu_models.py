@@ -126,7 +126,7 @@ async def test_graph_posts_the_picture_that_was_drawn():
     second = request.cards[1]
     assert second.title == "cuda:1 · RTX 4070 SUPER"
     assert second.simulated
-    assert second.own_bytes == (0, GIB)
+    assert second.own_bytes == (0, GIB, GIB)
 
 
 @pytest.mark.parametrize("minutes", [0, -3, 61, 100_000])
@@ -305,25 +305,23 @@ async def test_more_than_the_card_has_cant_be_kept():
         assert not rig.general.last_message.components
 
 
-# --- a game on a simulated card ----------------------------------------------------------------
+# --- the same by slash -------------------------------------------------------------------------
 
 
-async def test_a_pretended_game_holds_the_card_and_is_audited():
+async def test_slash_commands_do_the_same():
     async with gpu_rig() as rig:
-        await rig.operator.send(rig.general, "!gpu pretend 9GB cuda:1 30")
-        said = rig.general.last_message.content
-        assert said.startswith("🎮 A pretended game takes 9.0GB on cuda:1 for 30 s")
-        device = (await rig.cards.sample())[1]
-        assert [(p.name, p.used_bytes) for p in device.processes] == [("pretended-game", 9 * GIB)]
-        assert rig.audited[0][1:] == ("gpu.pretend", "9.0GB on cuda:1 for 30 s")
+        result = await rig.person.slash(rig.general, "gpu plan", model="yolo")
+        assert result.response.embeds[0].title == "🧮 yolo would run on cuda:1 (simulated)"
+        result = await rig.operator.slash(rig.general, "gpu reserve set", device="0", size="1GB")
+        assert result.response.embeds[0].title == "Keep 1.0GB on cuda:0 for games?"
+        result = await rig.person.slash(rig.general, "gpu reserve list")
+        assert "8.0GB for chat, as configured" in result.response.embeds[0].description
+        await rig.operator.slash(rig.general, "gpu load", model="clip")
+        await press(rig, "Load")
+        assert state(rig, "clip") is InstanceState.READY
 
 
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [("13GB", "asked for"), ("1GB cuda:1 9999", "lasts 1 to 600 s"), ("1GB cuda:5", "no such GPU")],
-)
-async def test_a_pretended_game_that_cant_be_is_refused(arguments, why):
-    async with gpu_rig(check_errors=False) as rig:
-        await rig.operator.send(rig.general, f"!gpu pretend {arguments}")
-        assert why in rig.general.last_message.content
-        assert not (await rig.cards.sample())[1].processes
+async def test_a_models_name_is_completed_as_it_is_typed():
+    async with gpu_rig() as rig:
+        choices = await rig.person.autocomplete(rig.general, "gpu why", "model", "ch")
+        assert [choice["value"] for choice in choices] == ["chat"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from danzar.core.eviction import POLICIES, Resident, choose_victims
+from danzar.core.eviction import POLICIES, Need, Resident, choose_victims
 
 residents = st.lists(
     st.builds(
@@ -27,7 +27,8 @@ def size_of(chosen) -> int:
 
 
 def choose(loaded, missing: int, policy: str):
-    found = choose_victims(loaded, "GPU-0", missing, lambda c: size_of(c) >= missing, policy)
+    need = Need("GPU-0", missing, lambda c: size_of(c) >= missing)
+    found = choose_victims(loaded, need, policy)
     return () if found is None else found.residents
 
 

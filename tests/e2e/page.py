@@ -85,3 +85,15 @@ class ChatPage:
         folder = os.environ.get("DANZAR_SCREENSHOTS")
         if folder:
             self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+    def picture_of_last(self, name: str, part: str = '[data-testid="embed"]') -> None:
+        """Keep a picture of a part of the newest answer alone, in the same place."""
+        folder = os.environ.get("DANZAR_SCREENSHOTS")
+        if folder:
+            shown = self.answers().last.locator(part).first
+            shown.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+    def linger(self, seconds: float) -> None:
+        """Let time pass where pictures are kept, so that they have something to show."""
+        if os.environ.get("DANZAR_SCREENSHOTS"):
+            self.page.wait_for_timeout(1000 * seconds)

@@ -119,9 +119,7 @@ def test_who_leaves_is_named_with_what_it_costs():
 
 
 def test_what_is_kept_for_others_and_the_margin_are_told():
-    book = Book(
-        reservations=(Reservation("GPU-0", "games", 6 * GIB),), margins=Margins(GIB, GIB)
-    )
+    book = Book(reservations=(Reservation("GPU-0", "games", 6 * GIB),), margins=Margins(GIB, GIB))
     world = inputs(asked(Variant(Rung.FULL, 2 * GIB, 2 * GIB)), gpu(0, 10.0), book=book)
     (device,) = [d for d in explain(world, plan_placement(world)).devices if d.device != "cpu"]
     assert device.kept == (("games", 6 * GIB),)

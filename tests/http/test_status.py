@@ -4,16 +4,35 @@ import aiohttp
 import pytest
 
 from danzar.config.bot import HttpSettings
+from danzar.core.events import LoadRequested, SnapshotsTaken
+from danzar.http.model_json import explanation_json
 from danzar.http.status import StatusServerError, serve_status
 from danzar.http.status_json import BotFacts, StatusFacts, status_json
+from danzar.plan_explain import explain
+from danzar.units import GIB
+from tests.cogs.models_rig import Models, facts
+from tests.core.worlds import gpu as core_gpu
+from tests.core.worlds import make_scheduler
 from tests.gpu_memory.cards import gpu, memories
 
+
+def planner() -> Models:
+    """A scheduler that has decided about ``chat`` at 100 s, and is asked at 160 s."""
+    models = Models(make_scheduler(facts("chat", 6.0), facts("yolo", 1.0)), None, None)
+    scheduler = models.scheduler
+    scheduler.handle(SnapshotsTaken((core_gpu(0, 11.0), core_gpu(1, 9.0))), 99.0)
+    scheduler.handle(LoadRequested("chat"), 100.0)
+    models.clock_s = 160.0
+    return models
+
+
+PLANNER = planner()
 FACTS = StatusFacts(BotFacts("Danzar", True, 0.04), memories(gpu(0, 4.0), gpu(1, 9.9)))
 
 
 @pytest.fixture
 async def url():
-    async with serve_status(lambda: FACTS, HttpSettings(port=0)) as address:
+    async with serve_status(lambda: FACTS, PLANNER, HttpSettings(port=0)) as address:
         yield address
 
 
@@ -35,6 +54,48 @@ async def test_devices_are_served_alone(url, session):
     async with session.get(f"{url}/v1/devices") as answer:
         body = await answer.json()
     assert [d["label"] for d in body["devices"]] == ["cuda:0", "cuda:1"]
+
+
+async def test_models_and_history_are_served_alone(url, session):
+    for name, key in (("models", "models"), ("history", "decisions")):
+        async with session.get(f"{url}/v1/{name}") as answer:
+            assert (await answer.json())[key] == []
+
+
+async def test_a_plan_is_a_dry_run_with_its_numbers(url, session):
+    async with session.get(f"{url}/v1/plan", params={"model": "YOLO"}) as answer:
+        body = await answer.json()
+    inputs, plan = PLANNER.plan("yolo")
+    assert body == {
+        "version": 1,
+        **explanation_json(explain(inputs, plan), inputs, age_s=None),
+    }
+    assert body["dry_run"] is True
+    assert body["text"] == "yolo would run on cuda:0 (simulated)"
+    assert [row["verdict"] for row in body["weighed"]] == ["fits", "fits"]
+
+
+async def test_why_is_the_last_decision_with_its_age(url, session):
+    async with session.get(f"{url}/v1/why", params={"model": "chat"}) as answer:
+        body = await answer.json()
+    assert (body["dry_run"], body["age_s"], body["outcome"]) == (False, 60.0, "placed")
+    assert body["devices"][0]["room_bytes"] == 11 * GIB
+    assert body["weighed"][0]["chosen"] is True
+
+
+async def test_why_of_what_was_never_decided_is_404(url, session):
+    async with session.get(f"{url}/v1/why", params={"model": "yolo"}) as answer:
+        assert answer.status == 404
+        assert (await answer.json()) == {"error": "nothing was decided about yolo yet"}
+
+
+@pytest.mark.parametrize("what", ["plan", "why"])
+async def test_an_unknown_model_is_404_with_the_nearest_name(url, session, what):
+    async with session.get(f"{url}/v1/{what}", params={"model": "yol"}) as answer:
+        assert answer.status == 404
+        assert "did you mean yolo?" in (await answer.json())["error"]
+    async with session.get(f"{url}/v1/{what}") as answer:
+        assert answer.status == 400
 
 
 @pytest.mark.parametrize(
@@ -79,12 +140,12 @@ async def test_a_taken_port_is_told_with_what_to_do():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StatusServerError, match=f"{port}.*bot_config.yaml"):
-            async with serve_status(lambda: FACTS, HttpSettings(port=port)):
+            async with serve_status(lambda: FACTS, PLANNER, HttpSettings(port=port)):
                 pass
 
 
 async def test_the_port_is_free_again_afterwards(session):
-    async with serve_status(lambda: FACTS, HttpSettings(port=0)) as address:
+    async with serve_status(lambda: FACTS, PLANNER, HttpSettings(port=0)) as address:
         pass
     with pytest.raises(aiohttp.ClientConnectionError):
         await session.get(f"{address}/v1/status")

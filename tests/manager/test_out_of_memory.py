@@ -46,7 +46,7 @@ async def keep_asking(w: World, model: str, answered: Counter) -> None:
         assert text == "well done"
         assert isinstance(end, Outcome)
         answered[model] += 1
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
 
 
 async def run_out(w: World, model: str, answered: Counter) -> None:

@@ -315,6 +315,16 @@ async def test_stop_ends_a_worker_that_does_not_listen():
         assert (await worker.stop()).code == -signal.SIGKILL
 
 
+async def test_a_process_that_outlasts_sigkill_is_told_and_not_waited_for():
+    limits = WorkerLimits(stop_s=0.1, killed_s=0.0)  # as if it hung in the driver
+    async with started(("e", {}), limits=QUICK) as worker:
+        worker._limits = limits
+        os.kill(worker.pid, signal.SIGSTOP)
+        with pytest.raises(errors.WorkerHung, match="hangs in the driver"):
+            await worker.stop()
+        worker._limits = QUICK
+
+
 async def test_heartbeats_tell_memory_and_unknown_stays_unknown():
     async with started(("e", {})) as worker:
         await collect(worker, "e", say("x"))
