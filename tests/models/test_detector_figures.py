@@ -7,7 +7,7 @@ pytestmark = pytest.mark.model
 
 CLASSES = ["health_bar", "minimap", "boss", "player", "enemy"]
 # Average precision at IoU 0.5 over the sample, well below what was measured (models/README.md).
-AT_LEAST = {"health_bar": 0.9, "minimap": 0.6, "boss": 0.1, "player": 0.25, "enemy": 0.25}
+AT_LEAST = {"health_bar": 0.9, "minimap": 0.75, "boss": 0.3, "player": 0.35, "enemy": 0.3}
 
 
 def iou(a, b) -> float:
@@ -69,7 +69,7 @@ def test_average_precision_on_unseen_maps_is_not_below(name, precisions):
 
 
 def test_the_mean_over_the_classes_is_not_below(precisions):
-    assert sum(precisions.values()) / len(precisions) >= 0.48, precisions
+    assert sum(precisions.values()) / len(precisions) >= 0.58, precisions
 
 
 def test_an_enemy_in_the_sample_frame_is_boxed_where_the_game_says(detector, models_folder):
