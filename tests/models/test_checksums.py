@@ -1,0 +1,21 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LINES = (ROOT / "models/SHA256SUMS").read_text().splitlines()
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.split()[1])
+def test_what_ships_has_its_published_checksum(line):
+    digest, name = line.split()
+    assert hashlib.sha256((ROOT / "models" / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("name", ["yolo-nano.pt", "clip-doom/open_clip_model.safetensors"])
+def test_the_manifest_has_the_published_checksum(name):
+    published = {line.split()[1]: line.split()[0] for line in LINES}
+    models = yaml.safe_load((ROOT / "config/models.yaml").read_text())["models"].values()
+    assert published[name] in {model.get("sha256") for model in models}
