@@ -57,7 +57,9 @@ class Instance:
         too_full: How often in a row a load found less free than was booked.
         paused_until_s: It is not planned again before; its requests wait.
         ran_out_bytes: By device UUID: ``(bytes, until when)`` of a load that was too large there.
-        moved_s: When pressure last moved it; at most once a minute.
+        moved_s: When it last made way, or came back.
+        flaps: How often in a row it had to make way again soon after it came back.
+        rises_seen: How often its device had become full when it left.
         yielded_s: When it left because of pressure and has not come back; ``None`` otherwise.
         wanted_s: When a person asked for it to be loaded; ``None`` when nobody did.
         last_plan: The newest plan for it with what it was made from, for ``why``.
@@ -80,6 +82,8 @@ class Instance:
     paused_until_s: float = 0.0
     ran_out_bytes: dict[str, tuple[int, float]] = field(default_factory=dict)
     moved_s: float | None = None
+    flaps: int = 0
+    rises_seen: int = 0
     yielded_s: float | None = None
     wanted_s: float | None = None
     last_plan: tuple[PlanInputs, Plan] | None = None

@@ -62,8 +62,10 @@ def _attempts(view: View) -> Iterable[Callable[[], Plan | None]]:
     yield bind(_in_part, view, variants[-1])
     for variant in variants:
         yield bind(_on_cpu, view, variant)
+        yield bind(_on_cpu_after_eviction, view, variant)
     for variant in variants:
         yield bind(_once_idle, view, variant, view.unprotected)
+        yield bind(_once_idle_on_cpu, view, variant)
     # Where nothing is protected, these ways were tried above.
     for variant in variants if view.movable.residents != view.unprotected.residents else ():
         yield bind(_after_eviction, view, variant, view.last_resort)
@@ -87,16 +89,19 @@ def _as_it_stands(view: View, variant: Variant) -> PlacedOn | None:
 
 
 def _after_release(view: View, variant: Variant) -> WaitForRelease | None:
+    if not view.coming:
+        return None
     for room, missing_bytes in _missing(view, variant):
-        coming = view.coming[room.device.uuid]
-        if missing_bytes > 0 or not coming:
+        if missing_bytes > 0:
             continue
         candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
-        if view.fits(candidate, gone=coming):
-            return WaitForRelease(
-                room.device.uuid, f"unloads on {room.device.label} are making room"
-            )
+        if view.fits(candidate, gone=view.coming):
+            return _wait_for_release(room)
     return None
+
+
+def _wait_for_release(room: Room) -> WaitForRelease:
+    return WaitForRelease(room.device.uuid, f"unloads on {room.device.label} are making room")
 
 
 def _missing(view: View, variant: Variant) -> Iterable[tuple[Room, int]]:
@@ -115,43 +120,43 @@ def _after_eviction(view: View, variant: Variant, leavers: Leavers) -> NeedsEvic
             continue
         candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
         below = best[1].rank if best is not None else None
-        found = _victims(view, room, candidate, leavers, below)
+        found = _victims(view, candidate, leavers, below)
         if found is not None and (best is None or found.rank < best[1].rank):
             best = room, found
     if best is None:
         return None
-    return _evict(view, variant.cuda_bytes, *best)
+    room, victims = best
+    needed_bytes = bytes_on_gpu(view.demand, variant.cuda_bytes, room.device.uuid)
+    return _evict(view, needed_bytes, room, victims)
 
 
 def _victims(
     view: View,
-    room: Room,
     candidate: Candidate,
     leavers: Leavers,
     below: tuple[float, ...] | None = None,
 ) -> Victims | None:
-    """The best of the leavers whose going makes the candidate fit on its first device.
+    """The best of the leavers whose going makes the candidate fit on all its devices.
 
     ``below`` spares the search where no set has a lower rank.
     """
-    uuid, size_bytes = room.device.uuid, candidate.shares[0].size_bytes
-    coming = view.coming[uuid]
-    headroom = room.headroom_bytes(view.demand.purpose, coming)
-    if headroom is None or not view.may_take(room, size_bytes):
+    short = view.short_of(candidate)
+    if not short or any(leavers.bytes_on(uuid) < missing for uuid, missing in short):
         return None
 
     def is_enough(gone: Sequence[Resident]) -> bool:
         lease_ids = {lease_id for r in gone for _, lease_id, _ in r.shares}
-        return view.fits(candidate, lease_ids | coming)
+        return view.fits(candidate, lease_ids | view.coming)
 
-    need = Need(uuid, size_bytes - headroom, is_enough)
-    return choose_victims(leavers.on(uuid), need, view.rules.policy, below)
+    uuid, missing_bytes = short[0]
+    need = Need(uuid, missing_bytes, is_enough)
+    return choose_victims(leavers.on_any(u for u, _ in short), need, view.rules.policy, below)
 
 
-def _evict(view: View, size_bytes: int, room: Room, victims: Victims) -> NeedsEviction:
+def _evict(view: View, needed_bytes: int, room: Room, victims: Victims) -> NeedsEviction:
     names = tuple(v.model for v in victims.residents)
-    needed = bytes_on_gpu(view.demand, size_bytes, room.device.uuid)
-    return NeedsEviction(room.device.uuid, names, eviction_text(view, room, needed, victims))
+    reason = eviction_text(view, room, needed_bytes, victims)
+    return NeedsEviction(room.device.uuid, names, reason)
 
 
 def _split(view: View, variant: Variant) -> Plan | None:
@@ -159,8 +164,7 @@ def _split(view: View, variant: Variant) -> Plan | None:
     shape = variant.layers
     if shape is None or len(view.usable) < 2:  # noqa: PLR2004 - one card is no split
         return None
-    coming = frozenset[int]().union(*(view.coming[r.device.uuid] for r in view.usable))
-    rooms = SplitRooms(view, shape, coming)
+    rooms = SplitRooms(view, shape)
     if rooms.most_layers(view.evictable) < shape.layers:
         return None
     for gone in rooms.emptied_by(view.evictable):
@@ -168,19 +172,32 @@ def _split(view: View, variant: Variant) -> Plan | None:
         if candidate is None or not view.fits(candidate, gone=rooms.gone):
             continue
         if gone:
-            return _evict_for_split(view, candidate, gone)
-        if coming and not view.fits(candidate):
+            return _evict_for_split(view, variant, rooms)
+        if view.coming and not view.fits(candidate):
             return WaitForRelease(candidate.shares[0].device_uuid, "unloads are making room")
         return _placed(view, candidate)
     return None
 
 
-def _evict_for_split(view: View, candidate: Candidate, gone: Sequence[Resident]) -> NeedsEviction:
-    uuids = {share.device_uuid for share in candidate.shares}
-    victims = [r for r in gone if any(r.bytes_on(uuid) for uuid in uuids)]
-    names = tuple(r.model for r in victims)
-    reason = f"{view.demand.model} goes {candidate.loss} once {', '.join(names)} left them"
-    return NeedsEviction(candidate.shares[0].device_uuid, names, reason)
+def _evict_for_split(view: View, variant: Variant, rooms: SplitRooms) -> NeedsEviction:
+    """Spare whoever left for nothing: the dearest first, as long as the others make room."""
+    best = split(view.demand, variant, rooms.headrooms, view.host_uuid)
+    for resident in reversed(rooms.left):
+        rooms.bring_back(resident)
+        found = (
+            split(view.demand, variant, rooms.headrooms, view.host_uuid)
+            if rooms.is_enough
+            else None
+        )
+        if found is not None and view.fits(found, gone=rooms.gone):
+            best = found
+        else:
+            rooms.send_away(resident)
+    if best is None:
+        raise AssertionError(f"{view.demand.model} can't be split over what was emptied for it")
+    names = tuple(r.model for r in rooms.left)
+    reason = f"{view.demand.model} goes {best.loss} once {', '.join(names)} left them"
+    return NeedsEviction(best.shares[0].device_uuid, names, reason)
 
 
 def _in_part(view: View, variant: Variant) -> Plan | None:
@@ -193,9 +210,11 @@ def _in_part(view: View, variant: Variant) -> Plan | None:
         if candidate is not None and view.fits(candidate):
             return _placed(view, candidate)
     for room in view.usable:
-        gone = view.coming[room.device.uuid] | view.evictable.lease_ids
+        gone = view.coming | view.evictable.lease_ids
         candidate = _part_on(view, variant, shape, room, gone)
-        found = candidate and _victims(view, room, candidate, view.evictable)
+        if candidate is not None and view.fits(candidate, gone=view.coming):
+            return _wait_for_release(room)
+        found = candidate and _victims(view, candidate, view.evictable)
         if candidate is not None and found:
             return _evict(view, candidate.shares[0].size_bytes, room, found)
     return None
@@ -220,6 +239,19 @@ def _on_cpu(view: View, variant: Variant) -> PlacedOn | None:
     return _placed(view, candidate) if view.fits(candidate) else None
 
 
+def _on_cpu_after_eviction(view: View, variant: Variant) -> Plan | None:
+    """In host RAM, once unloads are done or idle models have left it."""
+    demand = view.demand
+    if view.host_uuid is None or not (demand.allow_cpu or demand.wants_cpu):
+        return None
+    room = view.rooms[view.host_uuid]
+    candidate = on_host(demand, variant, view.host_uuid)
+    if view.coming and view.fits(candidate, gone=view.coming):
+        return _wait_for_release(room)
+    found = _victims(view, candidate, view.evictable)
+    return _evict(view, candidate.shares[0].size_bytes, room, found) if found else None
+
+
 def _once_idle(view: View, variant: Variant, leavers: Leavers) -> WaitForIdle | None:
     """The GPU that busy or just loaded models would free, were they to go."""
     if view.demand.wants_cpu:
@@ -228,11 +260,24 @@ def _once_idle(view: View, variant: Variant, leavers: Leavers) -> WaitForIdle | 
         if leavers.bytes_on(room.device.uuid) < missing_bytes:
             continue
         candidate = whole(view.demand, variant, room.device.uuid, view.host_uuid)
-        found = _victims(view, room, candidate, leavers)
+        found = _victims(view, candidate, leavers)
         if found is not None:
-            names = tuple(v.model for v in found.residents)
-            return WaitForIdle(room.device.uuid, names, waiting_text(view, room, names))
+            return _wait_for_idle(view, room, found)
     return None
+
+
+def _once_idle_on_cpu(view: View, variant: Variant) -> WaitForIdle | None:
+    """Host RAM, once busy or just loaded models have left it."""
+    demand = view.demand
+    if view.host_uuid is None or not (demand.allow_cpu or demand.wants_cpu):
+        return None
+    found = _victims(view, on_host(demand, variant, view.host_uuid), view.unprotected)
+    return _wait_for_idle(view, view.rooms[view.host_uuid], found) if found else None
+
+
+def _wait_for_idle(view: View, room: Room, victims: Victims) -> WaitForIdle:
+    names = tuple(v.model for v in victims.residents)
+    return WaitForIdle(room.device.uuid, names, waiting_text(view, room, names))
 
 
 def _placed(view: View, candidate: Candidate) -> PlacedOn:

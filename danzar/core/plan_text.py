@@ -51,14 +51,17 @@ def _place(candidate: Candidate, label: str) -> str:
 
 def eviction_text(view: View, room: Room, needed_bytes: int, victims: Victims) -> str:
     """Who goes, and what that is expected to cost."""
-    headroom = room.headroom_bytes(view.demand.purpose, room.releasing()) or 0
+    headroom = room.headroom_bytes(view.demand.purpose, view.coming) or 0
     who = ", ".join(
         f"{v.model} ({format_gib(v.bytes_on(room.device.uuid))}, reload {v.reload_s:.1f} s x "
         f"{100 * (1.0 if v.waiting else v.use_probability):.0f} %)"
         for v in victims.residents
     )
-    missing = format_gib(max(0, needed_bytes - headroom))
-    return f"{room.device.label} lacks {missing}; goes: {who}; policy {view.rules.policy}"
+    missing_bytes = needed_bytes - headroom
+    lack = f"{room.device.label} lacks {format_gib(missing_bytes)}"
+    if missing_bytes <= 0:
+        lack = f"{room.device.label} has room, but host RAM is short beside it"
+    return f"{lack}; goes: {who}; policy {view.rules.policy}"
 
 
 def waiting_text(view: View, room: Room, names: tuple[str, ...]) -> str:

@@ -23,6 +23,11 @@ class Leavers:
         """Those with a share on the device."""
         return self._on.get(device_uuid, ())
 
+    def on_any(self, device_uuids: Iterable[str]) -> Sequence[Resident]:
+        """Those with a share on one of the devices, each once."""
+        found = {r.model: r for uuid in device_uuids for r in self.on(uuid)}
+        return list(found.values())
+
     def bytes_on(self, device_uuid: str) -> int:
         """What all of them hold of the device."""
         return self._bytes_on.get(device_uuid, 0)
@@ -61,7 +66,7 @@ class View:
         evictable: Those of the unprotected that may go now.
         last_resort: Those of the movable that may go now.
         pinned: Residents that may never go.
-        coming: By device, the leases whose unloads have begun.
+        coming: All leases whose unloads have begun.
         host_uuid: Host RAM, or ``None`` where it was not measured.
     """
 
@@ -74,7 +79,7 @@ class View:
         self.usable = tuple(room for room in self.gpus if self._is_usable(room))
         hosts = (s.uuid for s in inputs.devices if s.kind is DeviceKind.CPU)
         self.host_uuid = next(hosts, None)
-        self.coming = {uuid: room.releasing() for uuid, room in self.rooms.items()}
+        self.coming = frozenset[int]().union(*(r.releasing() for r in self.rooms.values()))
         self.pinned = tuple(r for r in inputs.residents if r.pinned)
         self.movable = Leavers(self._movable(inputs))
         self.unprotected = Leavers(
@@ -85,9 +90,7 @@ class View:
         self.last_resort = Leavers(going)
         self._ran_out = dict(self.demand.ran_out)
         self._after_release = {
-            room.device.uuid: room.headroom_bytes(
-                self.demand.purpose, self.coming[room.device.uuid]
-            )
+            room.device.uuid: room.headroom_bytes(self.demand.purpose, self.coming)
             for room in self.usable
         }
 
@@ -109,13 +112,20 @@ class View:
             self._takes(share.device_uuid, share.size_bytes, gone) for share in candidate.shares
         )
 
-    def headrooms(self, gone: Collection[int]) -> list[tuple[str, int]]:
-        """``(UUID, bytes)`` of each usable GPU once the leases ``gone`` are back."""
-        found = (
-            (room.device.uuid, room.headroom_bytes(self.demand.purpose, gone))
-            for room in self.usable
-        )
-        return [(uuid, size) for uuid, size in found if size is not None]
+    def short_of(self, candidate: Candidate) -> list[tuple[str, int]] | None:
+        """``(UUID, bytes)`` that are missing where, once begun unloads are done.
+
+        ``None`` where it can't be said, or where no room helps: a load of that size ran out there.
+        """
+        short: list[tuple[str, int]] = []
+        for share in candidate.shares:
+            room = self.rooms[share.device_uuid]
+            headroom = room.headroom_bytes(self.demand.purpose, self.coming)
+            if headroom is None or not self.may_take(room, share.size_bytes):
+                return None
+            if headroom < share.size_bytes:
+                short.append((share.device_uuid, share.size_bytes - headroom))
+        return short
 
     def may_take(self, room: Room, size_bytes: int) -> bool:
         """Whether a load of this size has not run out there lately."""
@@ -151,13 +161,12 @@ class View:
         return free is not None and free >= self.demand.min_free_bytes
 
     def _movable(self, inputs: PlanInputs) -> Iterable[Resident]:
-        leaving = frozenset[int]().union(*self.coming.values())
         return (
             r
             for r in inputs.residents
             if not r.pinned
             and r.model != self.demand.model
-            and not (leaving and leaving.issuperset(r.lease_ids))
+            and not (self.coming and self.coming.issuperset(r.lease_ids))
         )
 
     def _may_go(self, resident: Resident, now_s: float) -> bool:

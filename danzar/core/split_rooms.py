@@ -9,13 +9,18 @@ from danzar.core.variant import LayerShape
 
 
 class SplitRooms:
-    """Keeps the headrooms while models leave, so that each one changes its own devices only."""
+    """Keeps the headrooms while models leave, so that each one changes its own devices only.
 
-    def __init__(self, view: View, shape: LayerShape, coming: frozenset[int]) -> None:
+    Attributes:
+        left: Who has left, in that order.
+    """
+
+    def __init__(self, view: View, shape: LayerShape) -> None:
         """Begin with the usable GPUs once begun unloads are done."""
+        self.left: list[Resident] = []
         self._view = view
         self._shape = shape
-        self._gone = set(coming)
+        self._gone = set(view.coming)
         self._headrooms: dict[str, int] = {}
         self._layers: dict[str, int] = {}
         for room in view.usable:
@@ -31,6 +36,11 @@ class SplitRooms:
         """``(UUID, bytes)`` of each GPU that could be measured, best first."""
         return list(self._headrooms.items())
 
+    @property
+    def is_enough(self) -> bool:
+        """Whether there is room for all layers."""
+        return sum(self._layers.values()) >= self._shape.layers
+
     def most_layers(self, leavers: Leavers) -> int:
         """How many layers would have room without all of the leavers."""
         gone = self._gone | leavers.lease_ids
@@ -43,17 +53,29 @@ class SplitRooms:
 
     def emptied_by(self, leavers: Leavers) -> Iterator[Sequence[Resident]]:
         """Who has left, whenever there is room for all layers; the cheapest leave first."""
-        left: list[Resident] = []
-        if sum(self._layers.values()) >= self._shape.layers:
-            yield left
+        if self.is_enough:
+            yield self.left
         for resident in sorted(leavers.residents, key=lambda r: (r.cost_s, r.model)):
-            left.append(resident)
-            self._gone.update(resident.lease_ids)
-            for uuid, _, _ in resident.shares:
-                if uuid in self._headrooms:
-                    self._measure(uuid)
-            if sum(self._layers.values()) >= self._shape.layers:
-                yield left
+            self.send_away(resident)
+            if self.is_enough:
+                yield self.left
+
+    def send_away(self, resident: Resident) -> None:
+        """Let a model leave."""
+        self.left.append(resident)
+        self._gone.update(resident.lease_ids)
+        self._measure_all(resident)
+
+    def bring_back(self, resident: Resident) -> None:
+        """Let a model that left be there again."""
+        self.left.remove(resident)
+        self._gone.difference_update(resident.lease_ids)
+        self._measure_all(resident)
+
+    def _measure_all(self, resident: Resident) -> None:
+        for uuid, _, _ in resident.shares:
+            if uuid in self._headrooms:
+                self._measure(uuid)
 
     def _measure(self, uuid: str) -> None:
         headroom = self._view.rooms[uuid].headroom_bytes(self._view.demand.purpose, self._gone)

@@ -30,7 +30,7 @@ class YieldRules:
         growth_bytes: Other programs must have grown by this much since the models were loaded;
             what Danzar filled itself is no reason to leave.
         calm_s: How long there must be room again before a model comes back.
-        move_interval_s: A model is moved at most once in this time.
+        move_interval_s: A model leaves and comes back at most once in this time.
         drain_busy: Whether busy models finish and leave at the critical level.
     """
 
@@ -63,6 +63,7 @@ class DeviceWatch:
     Attributes:
         foreign_base_bytes: What other programs held when Danzar last loaded something there.
         calm_since_s: Since when other programs leave room; ``None`` while they do not.
+        rises: How often it became full.
         kept_bytes: What is left alone there for other programs that have grown.
     """
 
@@ -70,6 +71,7 @@ class DeviceWatch:
     foreign_bytes: int | None = None
     foreign_base_bytes: int | None = None
     calm_since_s: float | None = None
+    rises: int = 0
     kept_bytes: int = 0
 
 

@@ -3,8 +3,10 @@
 A card is yielded when it is full *and* other programs have grown since Danzar loaded its models
 there: what Danzar filled itself is no reason to leave. Idle models leave at the warning level, the
 lowest priority and the cheapest to reload first; busy ones finish and leave at the critical level,
-the largest first. Pinned and protected models stay. Whoever left comes back when it fits as
-configured, has been calm for ``calm_s``, and was not moved in the last ``move_interval_s``.
+the largest first. Pinned and protected models stay. Leaving is never put off: a game that starves
+is worse than a reload. Whoever left comes back when it fits as configured, did not leave or come
+back in the last ``move_interval_s``, and the card has been calm for ``calm_s``, twice as long for
+each time that the others grew again meanwhile, or that it came back too early.
 """
 
 from collections.abc import Callable
@@ -21,6 +23,10 @@ from danzar.core.room import Room
 from danzar.core.state import DeviceWatch, State
 from danzar.core.variant import Rung
 from danzar.units import format_gib
+
+# A model that stayed for so many move intervals had not come back too early.
+_SETTLED_INTERVALS = 5
+_MOST_DOUBLINGS = 6
 
 
 def watch_devices(state: State, now_s: float) -> list[Effect]:
@@ -61,9 +67,12 @@ def come_back(state: State, now_s: float) -> list[Effect]:
 
 def _follow(state: State, watch: DeviceWatch, room: Room, now_s: float) -> None:
     snapshot, rules = room.device, state.rules.yields
+    before = watch.pressure
     watch.pressure = next_pressure(
-        watch.pressure, snapshot.free_bytes, snapshot.total_bytes, rules.levels, now_s
+        before, snapshot.free_bytes, snapshot.total_bytes, rules.levels, now_s
     )
+    was_normal = before is None or before.level is Level.NORMAL
+    watch.rises += was_normal and watch.pressure.level is not Level.NORMAL
     foreign = room.foreign_bytes(state.own_pids)
     if foreign is not None:
         watch.foreign_bytes = foreign
@@ -95,14 +104,14 @@ def _kept_bytes(state: State, watch: DeviceWatch, snapshot: DeviceSnapshot) -> i
 
 def _leave(state: State, watch: DeviceWatch, room: Room, now_s: float) -> list[Effect]:
     """All idle models at once: whoever plays wants the memory now, not in portions."""
-    leaving = [i for i in _on(state, room) if _may_move(state, i, now_s)]
+    leaving = [i for i in _on(state, room) if not (i.facts.pinned or i.facts.protected)]
     idle = sorted((i for i in leaving if i.is_idle), key=_cheapest_first(now_s))
     busy = sorted((i for i in leaving if not i.is_idle), key=_largest_first(state))
     severe = watch.pressure is not None and watch.pressure.level >= Level.CRITICAL
     chosen = [*idle, *(busy if severe and state.rules.yields.drain_busy else ())]
     effects: list[Effect] = []
     for instance in chosen:
-        instance.moved_s = instance.yielded_s = now_s
+        _note_leaving(state, instance, watch, now_s)
         effects += unload(state, instance, _why(state, watch, room))
     return effects
 
@@ -114,10 +123,12 @@ def _on(state: State, room: Room) -> list[Instance]:
     ]
 
 
-def _may_move(state: State, instance: Instance, now_s: float) -> bool:
-    if instance.facts.pinned or instance.facts.protected:
-        return False
-    return _moved_long_ago(state, instance, now_s)
+def _note_leaving(state: State, instance: Instance, watch: DeviceWatch, now_s: float) -> None:
+    long_s = _SETTLED_INTERVALS * state.rules.yields.move_interval_s
+    came_back_early = instance.moved_s is not None and now_s - instance.moved_s < long_s
+    instance.flaps = instance.flaps + 1 if came_back_early else 0
+    instance.rises_seen = watch.rises
+    instance.moved_s = instance.yielded_s = now_s
 
 
 def _moved_long_ago(state: State, instance: Instance, now_s: float) -> bool:
@@ -176,7 +187,7 @@ def _return(state: State, instance: Instance, now_s: float) -> list[Effect]:
     if not _moved_long_ago(state, instance, now_s):
         return []
     plan = plan_placement(state.plan_inputs(instance, now_s))
-    if not _is_whole(plan) or not _is_calm(state, plan, now_s):
+    if not _is_whole(plan) or not _is_calm(state, instance, plan, now_s):
         return []
     plan, decided = decide(state, instance, now_s)
     if not isinstance(plan, PlacedOn):
@@ -189,14 +200,16 @@ def _is_whole(plan: object) -> bool:
     return isinstance(plan, PlacedOn) and plan.rung is Rung.FULL
 
 
-def _is_calm(state: State, plan: object, now_s: float) -> bool:
+def _is_calm(state: State, instance: Instance, plan: object, now_s: float) -> bool:
     """Long enough without pressure there; the plan itself leaves others what they took."""
     if not isinstance(plan, PlacedOn):
         return False
     watch, device = state.watches.get(plan.device_uuid), state.device(plan.device_uuid)
     if watch is None or device is None or watch.calm_since_s is None:
         return device is not None and device.kind is DeviceKind.CPU
-    return now_s - watch.calm_since_s >= state.rules.yields.calm_s
+    again = max(0, watch.rises - instance.rises_seen) + instance.flaps
+    needed_s = state.rules.yields.calm_s * (1 << min(again, _MOST_DOUBLINGS))
+    return now_s - watch.calm_since_s >= needed_s
 
 
 def _restore(state: State, instance: Instance, now_s: float) -> list[Effect]:
@@ -209,7 +222,7 @@ def _restore(state: State, instance: Instance, now_s: float) -> list[Effect]:
     plan = plan_placement(state.plan_without(instance, now_s))
     if not isinstance(plan, PlacedOn) or plan.degraded is not None:
         return []
-    if not _is_calm(state, plan, now_s):
+    if not _is_calm(state, instance, plan, now_s):
         return []
     # Leaving and coming back is one move, noted when it is back.
     instance.yielded_s = now_s

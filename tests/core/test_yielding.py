@@ -146,6 +146,27 @@ def test_a_busy_model_finishes_before_it_leaves_and_only_when_the_card_is_critic
     assert card.moved("unload") == ["clip", "yolo"]
 
 
+def test_leaving_is_never_put_off_however_lately_a_model_came_back():
+    card = Card(*three())
+    card.run(120, game_gib=6)
+    card.run(20, game_gib=0)
+    assert set(card.held) == {"chat", "yolo", "clip"}
+    card.run(3, game_gib=6)
+    assert set(card.held) == {"chat"}
+    assert card.game_gib == 6
+
+
+def test_a_program_that_comes_every_minute_finds_models_that_come_back_ever_more_rarely():
+    card = Card(*three())
+    for _ in range(30):
+        card.run(20, game_gib=6)
+        assert set(card.held) == {"chat"}
+        card.run(40, game_gib=0)
+    back = [at_s for at_s, what, name, _ in card.moves if (what, name) == ("load", "yolo")]
+    assert 1 <= len(back) <= 5
+    assert all(b - a >= 60 for a, b in pairwise(back))
+
+
 def test_what_danzar_filled_itself_is_no_reason_to_leave():
     card = Card(model("large", 10.5), model("small", 1))
     card.run(120, game_gib=0)
