@@ -55,17 +55,16 @@ def render_models(views: Sequence[ModelView]) -> str:
 def render_why(told: Explanation, inputs: PlanInputs, age_s: float) -> tuple[str, str]:
     """Title and text of the last decision."""
     title = f"🔎 {_outcome(told.plan, inputs)}"
-    blocks = [
-        f"{reason_text(told.plan)}\n-# decided {format_duration(max(0.0, age_s))} ago",
-        *_explained(told),
-    ]
+    note = f"decided {format_duration(max(0.0, age_s))} ago{_simulated(told)}"
+    blocks = [f"{reason_text(told.plan)}\n-# {note}", *_explained(told)]
     return title, cut_blocks(blocks)
 
 
 def render_plan(told: Explanation, inputs: PlanInputs) -> tuple[str, str]:
     """Title and text of a dry run."""
     title = f"🧮 {_outcome(told.plan, inputs, dry_run=True)}"
-    blocks = [f"{reason_text(told.plan)}\n-# a dry run: nothing was touched", *_explained(told)]
+    note = f"a dry run: nothing was touched{_simulated(told)}"
+    blocks = [f"{reason_text(told.plan)}\n-# {note}", *_explained(told)]
     return title, cut_blocks(blocks)
 
 
@@ -137,6 +136,12 @@ def _model_block(view: ModelView) -> str:
 def _outcome(plan: Plan, inputs: PlanInputs, *, dry_run: bool = False) -> str:
     text = outcome_text(inputs.demand.model, plan, inputs.devices, dry_run=dry_run)
     return text[:240]
+
+
+def _simulated(told: Explanation) -> str:
+    labels = [device.device for device in told.devices if device.simulated]
+    more = "…" if len(labels) > _SHOWN_DEVICES else ""
+    return f" · simulated: {', '.join(labels[:_SHOWN_DEVICES])}{more}" if labels else ""
 
 
 def _explained(told: Explanation) -> list[str]:

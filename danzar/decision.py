@@ -14,6 +14,8 @@ class DecisionKind(StrEnum):
     YIELD = "yield"
     """An unload that makes way for other programs."""
     FAILED = "failed"
+    LOST = "lost"
+    """A worker process ended unasked, and with it what it hosted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def unload_kind(reason: str) -> DecisionKind:
 _WORDS = {
     DecisionKind.LOAD: "load {}{}",
     DecisionKind.FAILED: "load of {}{} failed",
+    DecisionKind.LOST: "{}{} was lost",
 }
 
 

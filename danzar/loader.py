@@ -97,6 +97,11 @@ class Loader:
             await self._lost(loaded, lost, snapshots)
         self._post(UnloadFinished(effect.model, effect.load_id, snapshots, lost))
 
+    def note_lost(self, model: str, device_uuid: str, reason: str) -> None:
+        """Keep for people that a model went down with its worker."""
+        where = _label(self._sampler.reading.snapshots, device_uuid)
+        self._decide(DecisionKind.LOST, model, reason, where)
+
     # --- one load ----------------------------------------------------------------------------
 
     async def _load(self, effect: StartLoad, device: DeviceSnapshot) -> DeviceBytes:

@@ -377,6 +377,9 @@ class ModelManager:
     def _worker_lost(
         self, worker: str, device_uuid: str, reason: str, *, out_of_memory: bool = False
     ) -> None:
+        for instance in self._scheduler.instances.values():
+            if (instance.facts.worker, instance.device_uuid) == (worker, device_uuid):
+                self._loader.note_lost(instance.name, device_uuid, reason)
         self._inbox.put_nowait(WorkerLost(worker, device_uuid, reason, out_of_memory))
 
     async def _follow_sampler(self) -> None:

@@ -18,7 +18,7 @@ MARKS: Final[dict[str, tuple[str, str, str]]] = {
     "failed": ("X", "#ff6b5e", "failed"),
 }
 # Shares of the plot's width: of one letter, from a mark to its name, and what belongs together.
-_LETTER: Final = 0.0148
+_LETTER: Final = 0.0136
 _BESIDE: Final = 0.02
 _NEAR: Final = 0.03
 _NAMED: Final = 2

@@ -62,6 +62,8 @@ class Instance:
         rises_seen: How often its device had become full when it left.
         yielded_s: When it left because of pressure and has not come back; ``None`` otherwise.
         wanted_s: When a person asked for it to be loaded; ``None`` when nobody did.
+        foreign_before: By device UUID: what other programs held when its load was planned.
+        leaves_because: Why it is to go once its requests have ended.
         last_plan: The newest plan for it with what it was made from, for ``why``.
     """
 
@@ -86,6 +88,8 @@ class Instance:
     rises_seen: int = 0
     yielded_s: float | None = None
     wanted_s: float | None = None
+    foreign_before: dict[str, int] = field(default_factory=dict)
+    leaves_because: str = ""
     last_plan: tuple[PlanInputs, Plan] | None = None
 
     def become(self, state: InstanceState) -> None:

@@ -47,10 +47,18 @@ def place_waiting(state: State, now_s: float) -> list[Effect]:
             effects += _give_up(instance, Refusal.LOAD_FAILED, failed_text(instance, now_s))
             continue
         plan, new = decide(state, instance, now_s, earmarks)
+        if isinstance(plan, Impossible) and earmarks and _fits_alone(state, instance, now_s):
+            # Only what is promised to older requests is missing: it waits for its turn.
+            continue
         effects += new + _follow(state, instance, plan, now_s)
         if isinstance(plan, NeedsEviction | WaitForRelease):
             earmarks.append(earmark(len(earmarks) + 1, instance, plan.device_uuid))
     return effects
+
+
+def _fits_alone(state: State, instance: Instance, now_s: float) -> bool:
+    """Whether there is a way once older requests no longer wait."""
+    return not isinstance(plan_placement(state.plan_inputs(instance, now_s)), Impossible)
 
 
 def _next_wanted(state: State, seen: set[str], now_s: float) -> Instance | None:
@@ -128,6 +136,11 @@ def begin_load(state: State, instance: Instance, placed: PlacedOn) -> StartLoad:
     state.last_load_id += 1
     instance.become(InstanceState.LOADING)
     instance.load_id, instance.placed = state.last_load_id, placed
+    instance.foreign_before = {
+        uuid: watch.foreign_bytes
+        for uuid, watch in state.watches.items()
+        if watch.foreign_bytes is not None
+    }
     instance.lease_ids = tuple(
         state.ledger.claim(facts.name, facts.purpose, s.device_uuid, s.size_bytes).lease_id
         for s in placed.shares
@@ -216,6 +229,7 @@ def unload(state: State, instance: Instance, reason: str) -> list[Effect]:
         return []
     if instance.in_flight:
         instance.become(InstanceState.DRAINING)
+        instance.leaves_because = reason
         # The bytes are promised from now on: whoever waits for room counts on them.
         _begin_release(state, instance)
         return []

@@ -216,5 +216,5 @@ def _advance(state: State, instance: Instance) -> list[Effect]:
     if instance.state is InstanceState.READY:
         return start_jobs(instance)
     if instance.state is InstanceState.DRAINING and not instance.in_flight:
-        return [begin_unload(state, instance, "drained")]
+        return [begin_unload(state, instance, instance.leaves_because)]
     return []

@@ -64,6 +64,7 @@ class DeviceWatch:
         foreign_base_bytes: What other programs held when Danzar last loaded something there.
         calm_since_s: Since when other programs leave room; ``None`` while they do not.
         rises: How often it became full.
+        grown_since_s: Since when other programs hold more than that; ``None`` while they do not.
         kept_bytes: What is left alone there for other programs that have grown.
     """
 
@@ -72,6 +73,7 @@ class DeviceWatch:
     foreign_base_bytes: int | None = None
     calm_since_s: float | None = None
     rises: int = 0
+    grown_since_s: float | None = None
     kept_bytes: int = 0
 
 

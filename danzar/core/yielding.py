@@ -39,19 +39,27 @@ def watch_devices(state: State, now_s: float) -> list[Effect]:
         watch = state.watches.setdefault(snapshot.uuid, DeviceWatch())
         _follow(state, watch, room, now_s)
         watch.kept_bytes = _kept_bytes(state, watch, snapshot)
-        if _is_yielded(state, watch):
+        if _is_yielded(state, watch, now_s):
             effects += _leave(state, watch, room, now_s)
         _strike_out_recovered(state, room)
     return effects
 
 
 def rebase(state: State, instance: Instance) -> None:
-    """Danzar loaded this: what others hold there now is how it is, not growth."""
+    """Danzar loaded this: what others hold there is how it is, not growth.
+
+    Where the driver tells processes apart, what counts is what others held when the load was
+    planned: a game that started meanwhile has grown. Elsewhere it is what they seem to hold now,
+    because Danzar's own excess over its lease can't be told from theirs.
+    """
     for share in instance.placed.shares if instance.placed else ():
         device, watch = state.device(share.device_uuid), state.watches.get(share.device_uuid)
-        if device is not None and watch is not None:
-            foreign = state.ledger.room(device).foreign_bytes(state.own_pids)
-            watch.foreign_base_bytes = watch.foreign_bytes = foreign
+        if device is None or watch is None:
+            continue
+        before = instance.foreign_before.get(share.device_uuid)
+        if before is None or not any(p.used_bytes is not None for p in device.processes):
+            before = state.ledger.room(device).foreign_bytes(state.own_pids)
+        watch.foreign_base_bytes = before
 
 
 def come_back(state: State, now_s: float) -> list[Effect]:
@@ -78,26 +86,36 @@ def _follow(state: State, watch: DeviceWatch, room: Room, now_s: float) -> None:
         watch.foreign_bytes = foreign
         base = watch.foreign_base_bytes
         watch.foreign_base_bytes = foreign if base is None else min(base, foreign)
+    if not _hold_more(state, watch):
+        watch.grown_since_s = None
+    elif watch.grown_since_s is None:
+        watch.grown_since_s = now_s
     if watch.pressure.level is not Level.NORMAL:
         watch.calm_since_s = None
     elif watch.calm_since_s is None:
         watch.calm_since_s = now_s
 
 
-def _have_others_grown(state: State, watch: DeviceWatch) -> bool:
+def _hold_more(state: State, watch: DeviceWatch) -> bool:
     if watch.foreign_bytes is None or watch.foreign_base_bytes is None:
         return False
     return watch.foreign_bytes - watch.foreign_base_bytes >= state.rules.yields.growth_bytes
 
 
-def _is_yielded(state: State, watch: DeviceWatch) -> bool:
+def _have_others_grown(state: State, watch: DeviceWatch, now_s: float) -> bool:
+    """For a while: a worker that has just died still shows in the driver's figures."""
+    since_s, hold_s = watch.grown_since_s, state.rules.yields.levels.hold_s
+    return since_s is not None and now_s - since_s >= hold_s
+
+
+def _is_yielded(state: State, watch: DeviceWatch, now_s: float) -> bool:
     under_pressure = watch.pressure is not None and watch.pressure.level is not Level.NORMAL
-    return under_pressure and _have_others_grown(state, watch)
+    return under_pressure and _have_others_grown(state, watch, now_s)
 
 
 def _kept_bytes(state: State, watch: DeviceWatch, snapshot: DeviceSnapshot) -> int:
-    """So much that the card stays below the level at which models leave."""
-    if not _have_others_grown(state, watch):
+    """So much that the card stays below the level at which models leave. From the first moment."""
+    if not _hold_more(state, watch):
         return 0
     return round(snapshot.total_bytes * (100 - state.rules.yields.levels.clear_pct) / 100)
 

@@ -85,7 +85,7 @@ def test_why_lists_the_ways_in_their_order_with_what_was_missing():
     told, inputs = explained(gpu(0, 4.0), gpu(1, 2.0), variants=(full(9.0), small))
     title, text = render_why(told, inputs, 75.0)
     assert title == "🔎 chat runs on cuda:0 (simulated) with less context"
-    assert "decided 1 min 15 s ago" in text
+    assert "decided 1 min 15 s ago · simulated: cuda:0, cuda:1" in text
     assert text.split("**What was weighed, best first**\n")[1].splitlines() == [
         "*as configured*",
         "❌ `cuda:0` 9.0GB needed, room for 4.0GB: short by 5.0GB",

@@ -12,6 +12,7 @@ from danzar.core.events import (
     StartUnload,
     Tick,
     UnloadFinished,
+    UnloadRequested,
 )
 from danzar.core.instance import InstanceState
 from danzar.core.model import Job
@@ -165,6 +166,33 @@ def test_a_program_that_comes_every_minute_finds_models_that_come_back_ever_more
     back = [at_s for at_s, what, name, _ in card.moves if (what, name) == ("load", "yolo")]
     assert 1 <= len(back) <= 5
     assert all(b - a >= 60 for a, b in pairwise(back))
+
+
+def test_a_game_that_starts_while_a_model_loads_is_made_way_for():
+    card = Card(*three())
+    card.run(60, game_gib=0)
+    card.obey(card.scheduler.handle(UnloadRequested("clip"), card.now_s))
+    load = next(
+        e
+        for e in card.scheduler.handle(PreloadRequested("clip"), card.now_s)
+        if isinstance(e, StartLoad)
+    )
+    card.game_gib = 5
+    card.held["clip"] = load.placed.size_bytes
+    taken = ((load.device_uuid, load.placed.size_bytes),)
+    done = LoadFinished("clip", load.load_id, taken, card.snapshots())
+    card.obey(card.scheduler.handle(done, card.now_s))
+    card.run(3, game_gib=6)
+    assert set(card.held) == {"chat"}
+
+
+def test_an_unload_after_the_last_answer_keeps_its_reason():
+    card = Card(*three())
+    card.obey(card.scheduler.handle(JobSubmitted(Job(1, "yolo", card.now_s)), card.now_s))
+    card.run(5, game_gib=6)
+    card.obey(card.scheduler.handle(JobEnded(1, "yolo", succeeded=True), card.now_s))
+    assert card.moves[-1][2] == "yolo"
+    assert card.moves[-1][3].startswith("makes way for game.exe")
 
 
 def test_what_danzar_filled_itself_is_no_reason_to_leave():

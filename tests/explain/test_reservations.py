@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from danzar.core.book import Reservation
@@ -7,6 +9,12 @@ from danzar.units import GIB, MIB
 
 CHAT = Reservation("GPU-0", "chat", 8 * GIB)
 GAMES = Reservation("GPU-0", "games", 2 * GIB)
+
+
+def row(**changes) -> bytes:
+    """A file with one reservation."""
+    whole = {"device_uuid": "G", "purpose": "x", "size_bytes": 1, "actor": "a", "at_s": 1.0}
+    return json.dumps({"reservations": [{**whole, **changes}]}).encode()
 
 
 def make(applied, *configured, path=None):
@@ -74,14 +82,8 @@ async def test_they_outlive_a_restart(tmp_path):
         b"",
         b"{",
         b'{"reservations": [{"device_uuid": 1}]}',
-        (
-            b'{"reservations": [{"device_uuid": "G", "purpose": "@x", "size_bytes": 1, "actor": "a",'
-            b' "at_s": 1}]}'
-        ),
-        (
-            b'{"reservations": [{"device_uuid": "G", "purpose": "x", "size_bytes": -1, "actor": "a",'
-            b' "at_s": 1}]}'
-        ),
+        row(purpose="@x"),
+        row(size_bytes=-1),
     ],
 )
 async def test_a_damaged_file_counts_as_empty_and_is_told_in_the_log(tmp_path, damaged, caplog):
