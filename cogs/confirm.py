@@ -16,7 +16,7 @@ from discord.ext import commands
 
 from cogs.common import SAFE_MENTIONS, is_operator, render_error
 from danzar.errors import DanzarError
-from danzar.outlook import Outlook
+from danzar.explain.outlook import Outlook
 
 log = logging.getLogger(__name__)
 

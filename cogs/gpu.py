@@ -37,9 +37,9 @@ from danzar.config.settings import Config
 from danzar.core.device import DeviceKind
 from danzar.core.device_memory import DeviceMemory
 from danzar.core.pressure import Level, PressureRules, next_pressure
+from danzar.explain.plan_explain import explain
 from danzar.gpu_memory import GpuMemoryManager
 from danzar.monitor import MemoryMonitor
-from danzar.plan_explain import explain
 
 Context = commands.Context[commands.Bot]
 _MAX_CHOICES = 25  # Discord's limit

@@ -8,21 +8,21 @@ from typing import Any, Protocol
 from discord.ext import commands
 
 from cogs.confirm import Wish, ask_first
+from danzar.broker.decision import Decision
+from danzar.broker.model_view import ModelView
+from danzar.broker.reservations import Asked, Reservations, parse_amount, parse_purpose
 from danzar.core.book import Reservation
 from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
 from danzar.core.plan import Plan, PlanInputs
-from danzar.decision import Decision
 from danzar.errors import BadInput
-from danzar.model_text import amount, find_model, place_text
-from danzar.model_view import ModelView
-from danzar.outlook import Outlook, load_outlook, reserve_outlook, unload_outlook
-from danzar.reservations import Asked, Reservations, parse_amount, parse_purpose
+from danzar.explain.model_text import amount, find_model, place_text
+from danzar.explain.outlook import Outlook, load_outlook, reserve_outlook, unload_outlook
 
 Audit = Callable[[str, str, str], Awaitable[None]]
 
 
 class Models(Protocol):
-    """The part of ``danzar.manager.ModelManager`` that people see and steer."""
+    """The part of ``danzar.broker.manager.ModelManager`` that people see and steer."""
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

@@ -10,8 +10,8 @@ from discord import app_commands
 from discord.ext import commands
 
 from cogs.common import SAFE_MENTIONS, operators_only
+from danzar.broker.reservations import parse_amount
 from danzar.errors import BadInput
-from danzar.reservations import parse_amount
 from danzar.telemetry.simulated import SimulatedCards
 from danzar.telemetry.simulated_game import SimulatedGames
 from danzar.units import format_gib

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import discord
 
+from danzar.broker.decision import Decision
 from danzar.core.device_memory import DeviceMemory
-from danzar.decision import Decision
 from danzar.errors import BackendFailed, BadInput
 from danzar.graph import Levels, UseHistory, chart_request
 from danzar.inference import Inference

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from cogs.vision_render import inert
+from danzar.broker.decision import Decision, DecisionKind
+from danzar.broker.model_view import ModelView
+from danzar.broker.reservations import Asked
 from danzar.core.instance import InstanceState
 from danzar.core.plan import Plan, PlanInputs
-from danzar.decision import Decision, DecisionKind
-from danzar.explain_text import (
+from danzar.explain.explain_text import (
     device_text,
     leaving_text,
     outcome_text,
@@ -14,11 +16,9 @@ from danzar.explain_text import (
     way_text,
     way_title,
 )
-from danzar.memory_text import format_duration
-from danzar.model_text import amount, kept_text, place_text, rung_text, size_text, use_text
-from danzar.model_view import ModelView
-from danzar.plan_explain import Explanation, Verdict, Weighed
-from danzar.reservations import Asked
+from danzar.explain.memory_text import format_duration
+from danzar.explain.model_text import amount, kept_text, place_text, rung_text, size_text, use_text
+from danzar.explain.plan_explain import Explanation, Verdict, Weighed
 
 # Discord's limit for an embed's description is 4,096 characters.
 LONGEST_TEXT = 4000
@@ -41,6 +41,7 @@ _KINDS = {
     DecisionKind.EVICT: "♻️",
     DecisionKind.YIELD: "🎮",
     DecisionKind.FAILED: "❌",
+    DecisionKind.LOST: "💥",
 }
 
 

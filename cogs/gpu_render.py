@@ -7,7 +7,7 @@ from danzar.core.device import DeviceKind
 from danzar.core.device_memory import DeviceMemory
 from danzar.core.device_text import device_title, process_title, short_name
 from danzar.core.vision_device import CHAT, NO_GPU, Considered, VisionChoice
-from danzar.memory_text import format_known, format_pct, format_stale
+from danzar.explain.memory_text import format_known, format_pct, format_stale
 from danzar.units import format_gib
 
 STATUS_TITLE = "🎯 GPU Memory Status:"

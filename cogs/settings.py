@@ -16,8 +16,8 @@ from danzar.config.keys import known_settings
 from danzar.config.secrets import redact
 from danzar.config.settings import Config
 from danzar.errors import ConfigError
-from danzar.live_config import Applied, LiveConfig
-from danzar.outlook import Outlook
+from danzar.explain.outlook import Outlook
+from danzar.live.live_config import Applied, LiveConfig
 
 _MAX_CHOICES = 25  # Discord's limit
 

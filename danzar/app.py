@@ -18,11 +18,11 @@ from cogs.watch import WatchCog
 from danzar.bot import DanzarBot
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
-from danzar.control import serve_control
 from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
-from danzar.hangup import reload_on_hangup
 from danzar.http.status import serve_status
+from danzar.live.control import serve_control
+from danzar.live.hangup import reload_on_hangup
 from danzar.services import Services, open_services, preload
 from danzar.status_facts import status_facts
 from danzar.telemetry.simulated import SimulatedCards

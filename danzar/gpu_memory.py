@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from danzar.broker.rules import monitor_rules
 from danzar.config.settings import Config
 from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
 from danzar.core.device_memory import DeviceMemory, LedgerView, describe_memory
@@ -21,8 +22,7 @@ from danzar.core.vision_device import (
     choose_vision_device,
     judge_device,
 )
-from danzar.memory_text import log_lines
-from danzar.rules import monitor_rules
+from danzar.explain.memory_text import log_lines
 from danzar.telemetry.sampler import Reading
 from danzar.units import MIB, format_gib, gib_to_bytes
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from danzar.broker.decision import Decision
 from danzar.core.device import DeviceKind, matches_device
 from danzar.core.device_memory import DeviceMemory
 from danzar.core.device_text import short_name
-from danzar.decision import Decision
 from danzar.workers.chart import CardSeries, ChartMark, DrawChart
 
 STEP_S = 2.0

@@ -22,8 +22,8 @@ from danzar.core.incident import (
 from danzar.core.pressure import Level, Pressure, next_pressure
 from danzar.core.recommend import describe_pressure, what_to_do
 from danzar.core.troubles import observe_troubles
+from danzar.explain.memory_text import format_duration
 from danzar.gpu_memory import GpuMemoryManager
-from danzar.memory_text import format_duration
 
 log = logging.getLogger(__name__)
 

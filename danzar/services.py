@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from danzar.broker.manager import ModelManager
+from danzar.broker.open_manager import open_manager
+from danzar.broker.reservations import Reservations
+from danzar.broker.rules import ledger_rules
 from danzar.chat.service import ChatService
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
-from danzar.followers import follow_manager, follow_monitor
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
 from danzar.graph import UseHistory
-from danzar.live_config import LiveConfig
+from danzar.live.followers import follow_manager, follow_monitor
+from danzar.live.live_config import LiveConfig
 from danzar.loop_lag import LoopLag
-from danzar.manager import ModelManager
-from danzar.model_services import open_manager
 from danzar.monitor import MemoryMonitor
-from danzar.reservations import Reservations
-from danzar.rules import ledger_rules
 from danzar.running import running
 from danzar.store import Store
 from danzar.telemetry.base import Telemetry

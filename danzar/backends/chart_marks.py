@@ -16,6 +16,7 @@ MARKS: Final[dict[str, tuple[str, str, str]]] = {
     "evict": ("v", "#cc79a7", "eviction"),
     "yield": ("v", "#e69f00", "makes way"),
     "failed": ("X", "#ff6b5e", "failed"),
+    "lost": ("P", "#ff6b5e", "lost"),
 }
 # Shares of the plot's width: of one letter, from a mark to its name, and what belongs together.
 _LETTER: Final = 0.0136

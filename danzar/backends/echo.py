@@ -12,8 +12,8 @@ from typing import Final, Literal
 import msgspec
 
 from danzar.backends.settings import read_settings
+from danzar.broker.identity import identify
 from danzar.errors import BackendFailed, BadInput, ModelRefused, OutOfMemory
-from danzar.identity import identify
 from danzar.workers.contract import (
     Backend,
     CountTokens,

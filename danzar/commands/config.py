@@ -15,8 +15,8 @@ from danzar.config.load import config_folder, load_config
 from danzar.config.places import data_folder
 from danzar.config.problems import InvalidConfig, Problem
 from danzar.config.settings import Config
-from danzar.control import Address, Answer, Wish, ask_bot, find_bot
 from danzar.errors import ConfigError
+from danzar.live.control import Address, Answer, Wish, ask_bot, find_bot
 
 NO_BOT = "no bot is running with these settings; it will start with them"
 
@@ -63,7 +63,7 @@ async def change(folder: Path | None, key: str, value: str, *, later: bool) -> C
 
     Raises:
         danzar.errors.ConfigError: Refused, with the reason; nothing was changed.
-        danzar.control.BotSilent: A bot runs, but does not answer.
+        danzar.live.control.BotSilent: A bot runs, but does not answer.
     """
     config = load_config(folder)
     bot = None if later else find_bot(data_folder(config), config.folder)
@@ -78,7 +78,7 @@ async def reload(folder: Path | None) -> Changed:
 
     Raises:
         danzar.errors.ConfigError: No bot runs with these settings, or it refuses, with the reason.
-        danzar.control.BotSilent: It does not answer.
+        danzar.live.control.BotSilent: It does not answer.
     """
     config = load_config(folder)
     bot: Address | None = find_bot(data_folder(config), config.folder)

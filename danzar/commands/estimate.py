@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from danzar.broker.measured import MEASURED_FILE, Measurements
 from danzar.commands.terminal import table
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
@@ -22,7 +23,6 @@ from danzar.estimate.gguf_estimate import open_gguf
 from danzar.estimate.torch_files import CUDA_CONTEXT_BYTES as TORCH_CONTEXT_BYTES
 from danzar.estimate.torch_files import open_torch
 from danzar.estimate.variants import MIN_CONTEXT
-from danzar.measured import MEASURED_FILE, Measurements
 from danzar.models.files import entry_of, resolve
 from danzar.units import format_size
 from danzar.workers.contract import ENGINES

@@ -11,8 +11,8 @@ from danzar.commands.terminal import table
 from danzar.config.settings import Config
 from danzar.core.device_text import short_name
 from danzar.core.vision_device import VisionChoice
+from danzar.explain.memory_text import log_lines
 from danzar.http.status_json import devices_json
-from danzar.memory_text import log_lines
 from danzar.units import format_gib
 
 _BOT_TIMEOUT_S = 1.5

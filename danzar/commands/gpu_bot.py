@@ -10,7 +10,7 @@ from rich.console import Console
 from danzar.commands.terminal import table
 from danzar.config.settings import Config
 from danzar.errors import BadInput, DanzarError
-from danzar.model_text import amount
+from danzar.explain.model_text import amount
 
 _TIMEOUT_S = 5.0
 _API_VERSION = 1

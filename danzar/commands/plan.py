@@ -6,12 +6,12 @@ from typing import Any
 
 from rich.console import Console
 
+from danzar.broker.decisions import kind_of
 from danzar.commands.described import read_world
 from danzar.commands.terminal import table
 from danzar.core.placement import plan_placement
 from danzar.core.plan import Impossible, NeedsEviction, PlacedOn, Plan, PlanInputs, WaitForIdle
-from danzar.decisions import kind_of
-from danzar.explain_text import (
+from danzar.explain.explain_text import (
     device_text,
     leaving_text,
     outcome_text,
@@ -19,7 +19,7 @@ from danzar.explain_text import (
     way_text,
     way_title,
 )
-from danzar.plan_explain import Explanation, Weighed, explain
+from danzar.explain.plan_explain import Explanation, Weighed, explain
 from danzar.simulate.planning import plan_inputs
 from danzar.units import format_gib
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
+from danzar.broker.decisions import Recorded, kind_of, read_decisions
 from danzar.core.placement import plan_placement
-from danzar.decisions import Recorded, kind_of, read_decisions
 
 _MOST_SHOWN = 10
 

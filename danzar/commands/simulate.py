@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
+from danzar.broker.decisions import encode
 from danzar.commands.described import read_trace, read_world
 from danzar.commands.terminal import table
 from danzar.core.events import Decided, Effect
 from danzar.core.eviction import POLICIES
-from danzar.decisions import encode
 from danzar.errors import BadInput
 from danzar.simulate.figures import Report
 from danzar.simulate.regret import Regret, regret_of

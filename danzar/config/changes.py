@@ -13,7 +13,7 @@ from danzar.config.settings import Config
 from danzar.units import format_size
 
 _ANY = "*"
-# What the running parts follow (see danzar/live_config.py); all else is read once, at the start.
+# What the running parts follow (see danzar/live); all else is read once, at the start.
 _LIVE: tuple[tuple[str, ...], ...] = (
     ("vram", "placement", _ANY),
     ("vram", "pressure", _ANY),

@@ -98,6 +98,9 @@ class Scheduler:
     def handle(self, event: Event, now_s: float) -> list[Effect]:
         """What must now happen, in order."""
         effects = self._react(event, now_s)
+        # First the jobs of what was just loaded, or it could leave before it has answered one.
+        for instance in self.instances.values():
+            effects += _advance(self._state, instance)
         effects += place_waiting(self._state, now_s)
         for instance in self.instances.values():
             effects += _advance(self._state, instance)

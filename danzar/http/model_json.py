@@ -7,6 +7,8 @@ Sizes are bytes, times of events ISO 8601 with a zone, durations seconds; ``null
 from datetime import UTC, datetime
 from typing import Any
 
+from danzar.broker.decision import Decision
+from danzar.broker.model_view import ModelView, ShareView
 from danzar.core.plan import (
     Impossible,
     NeedsEviction,
@@ -16,8 +18,7 @@ from danzar.core.plan import (
     WaitForIdle,
     WaitForRelease,
 )
-from danzar.decision import Decision
-from danzar.explain_text import (
+from danzar.explain.explain_text import (
     device_text,
     leaving_text,
     outcome_text,
@@ -25,9 +26,8 @@ from danzar.explain_text import (
     way_text,
     way_title,
 )
-from danzar.model_text import place_text, rung_text, size_text, use_text
-from danzar.model_view import ModelView, ShareView
-from danzar.plan_explain import DeviceRoom, Explanation, Leaving, Weighed
+from danzar.explain.model_text import place_text, rung_text, size_text, use_text
+from danzar.explain.plan_explain import DeviceRoom, Explanation, Leaving, Weighed
 
 Json = dict[str, Any]
 _OUTCOMES: dict[type, str] = {

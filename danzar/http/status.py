@@ -15,9 +15,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from danzar.broker.model_view import ModelView
 from danzar.config.bot import HttpSettings
 from danzar.core.plan import Plan, PlanInputs
 from danzar.errors import BadInput, DanzarError, ModelMissing
+from danzar.explain.model_text import find_model
+from danzar.explain.plan_explain import explain
 from danzar.http.model_json import Json, explanation_json
 from danzar.http.status_json import (
     VERSION,
@@ -27,9 +30,6 @@ from danzar.http.status_json import (
     models_json,
     status_json,
 )
-from danzar.model_text import find_model
-from danzar.model_view import ModelView
-from danzar.plan_explain import explain
 
 LOOPBACK = "127.0.0.1"
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -40,7 +40,7 @@ class StatusServerError(DanzarError):
 
 
 class Planner(Protocol):
-    """The part of ``danzar.manager.ModelManager`` that explains."""
+    """The part of ``danzar.broker.manager.ModelManager`` that explains."""
 
     def now_s(self) -> float:
         """The scheduler's clock, monotonic seconds."""

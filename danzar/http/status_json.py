@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from danzar.broker.decision import Decision
+from danzar.broker.model_view import ModelView
+from danzar.broker.reservations import Asked
 from danzar.core.book import Reservation
 from danzar.core.device_memory import DeviceMemory
-from danzar.decision import Decision
 from danzar.http.model_json import Json, decision_json, model_json
-from danzar.model_view import ModelView
-from danzar.reservations import Asked
 
 VERSION = 1
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-MarkKind = Literal["load", "unload", "evict", "yield", "failed"]
+MarkKind = Literal["load", "unload", "evict", "yield", "failed", "lost"]
 
 
 class ChartMark(msgspec.Struct, frozen=True):

@@ -11,9 +11,9 @@ from danzar.commands.config import Changed, change, reload
 from danzar.config.changes import changes_between
 from danzar.config.load import load_config
 from danzar.config.settings import Config
-from danzar.control import serve_control
 from danzar.errors import ConfigError
-from danzar.live_config import LiveConfig, Step
+from danzar.live.control import serve_control
+from danzar.live.live_config import LiveConfig, Step
 from danzar.services import open_services
 from danzar.units import GIB
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from danzar.broker.measured import MEASURED_FILE, MeasuredKey, Measurements
 from danzar.estimate.correct import settings_key
 from danzar.estimate.fingerprint import fingerprint
-from danzar.measured import MEASURED_FILE, MeasuredKey, Measurements
 
 PARTS = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "overhead_bytes")
 

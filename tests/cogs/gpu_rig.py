@@ -12,6 +12,7 @@ from cogs.gpu_desk import GpuDesk
 from cogs.gpu_graph import Graphs
 from cogs.incidents import AlertsPoster
 from danzar.bot import DanzarBot
+from danzar.broker.reservations import Reservations
 from danzar.config.bot import BotConfig, DiscordSettings
 from danzar.config.settings import Config
 from danzar.core.book import Reservation
@@ -21,7 +22,6 @@ from danzar.graph import Levels, UseHistory
 from danzar.inference import Placed
 from danzar.inference_fake import ScriptedInference
 from danzar.monitor import MemoryMonitor
-from danzar.reservations import Reservations
 from danzar.telemetry.sampler import Sampler
 from danzar.telemetry.simulated import SEED_CARDS, SimulatedCard, SimulatedCards
 from danzar.units import GIB

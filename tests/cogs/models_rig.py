@@ -3,6 +3,8 @@
 import itertools
 from dataclasses import dataclass, field
 
+from danzar.broker.decision import DecisionKind, make_decision, unload_kind
+from danzar.broker.model_view import model_views
 from danzar.core.book import Reservation
 from danzar.core.device import DeviceKind
 from danzar.core.events import (
@@ -24,9 +26,7 @@ from danzar.core.model import Job, ModelFacts
 from danzar.core.placement import plan_placement
 from danzar.core.scheduler import Scheduler
 from danzar.core.variant import Rung, Variant
-from danzar.decision import DecisionKind, make_decision, unload_kind
 from danzar.errors import CannotPlace
-from danzar.model_view import model_views
 from danzar.telemetry.sampler import Sampler
 from danzar.telemetry.simulated import SimulatedCards
 from danzar.units import GIB

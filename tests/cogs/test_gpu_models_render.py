@@ -12,16 +12,16 @@ from cogs.gpu_models_render import (
     render_reservations,
     render_why,
 )
+from danzar.broker.decision import DecisionKind, make_decision, unload_kind
+from danzar.broker.reservations import Asked
 from danzar.core.book import Book
 from danzar.core.instance import InstanceState
 from danzar.core.placement import plan_placement
 from danzar.core.plan import Demand, PlanInputs, PlanRules
 from danzar.core.variant import LayerShape, Rung, Variant
-from danzar.decision import DecisionKind, make_decision, unload_kind
 from danzar.errors import ModelMissing
-from danzar.model_text import amount, find_model
-from danzar.plan_explain import explain
-from danzar.reservations import Asked
+from danzar.explain.model_text import amount, find_model
+from danzar.explain.plan_explain import explain
 from danzar.units import GIB, MIB
 from tests.core.worlds import gpu, host
 from tests.explain.worlds import plan_inputs
@@ -180,3 +180,9 @@ def test_an_amount_is_short_and_never_zero_for_a_mebibyte(size_bytes):
     assert len(text) <= 8
     if size_bytes >= MIB:
         assert float(text.rstrip("GMB")) > 0
+
+
+@pytest.mark.parametrize("kind", DecisionKind)
+def test_every_kind_of_step_can_be_shown(kind):
+    step = make_decision(1.0, kind, "yolo", "because", "cuda:0")
+    assert "**yolo**" in render_history((step,))

@@ -16,14 +16,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from danzar.broker.journal import Journal, LeaseRow, open_journal
+from danzar.broker.leftovers import Leftovers, reap_leftovers
+from danzar.broker.manager import ModelManager
 from danzar.core.book import Lease, Margins
 from danzar.core.device import DeviceKind
 from danzar.core.ledger import Ledger
 from danzar.core.scheduler import Scheduler
 from danzar.errors import DanzarError
-from danzar.journal import Journal, LeaseRow, open_journal
-from danzar.leftovers import Leftovers, reap_leftovers
-from danzar.manager import ModelManager
 from danzar.telemetry.nvml import NvmlTelemetry
 from danzar.telemetry.sampler import Sampler
 from danzar.units import GIB, MIB

@@ -18,7 +18,7 @@ from danzar.core.plan import (
     WaitForRelease,
 )
 from danzar.core.variant import Rung, Variant
-from danzar.plan_explain import Verdict, explain
+from danzar.explain.plan_explain import Verdict, explain
 from danzar.units import GIB
 from tests.core.worlds import gpu, host
 from tests.explain.worlds import plan_inputs

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from danzar.broker.reservations import MOST_RESERVATIONS, Reservations, parse_amount, parse_purpose
 from danzar.core.book import Reservation
 from danzar.errors import BadInput
-from danzar.reservations import MOST_RESERVATIONS, Reservations, parse_amount, parse_purpose
 from danzar.units import GIB, MIB
 
 CHAT = Reservation("GPU-0", "chat", 8 * GIB)

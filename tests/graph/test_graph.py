@@ -1,7 +1,7 @@
 from dataclasses import replace
 
+from danzar.broker.decision import DecisionKind, make_decision
 from danzar.core.device import ProcessUse
-from danzar.decision import DecisionKind, make_decision
 from danzar.graph import MOST_CARDS, STEP_S, Levels, UseHistory, chart_request
 from danzar.units import GIB
 from tests.gpu_memory.cards import cpu, gpu, memories

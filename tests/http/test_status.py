@@ -5,10 +5,10 @@ import pytest
 
 from danzar.config.bot import HttpSettings
 from danzar.core.events import LoadRequested, SnapshotsTaken
+from danzar.explain.plan_explain import explain
 from danzar.http.model_json import explanation_json
 from danzar.http.status import StatusServerError, serve_status
 from danzar.http.status_json import BotFacts, StatusFacts, status_json
-from danzar.plan_explain import explain
 from danzar.units import GIB
 from tests.cogs.models_rig import Models, facts
 from tests.core.worlds import gpu as core_gpu

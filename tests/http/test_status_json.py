@@ -2,6 +2,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from danzar.broker.decision import DecisionKind, make_decision
+from danzar.broker.reservations import Asked
 from danzar.core.book import Book, Lease, LeaseState, Reservation
 from danzar.core.device import ProcessUse
 from danzar.core.eviction import Resident
@@ -9,7 +11,7 @@ from danzar.core.instance import InstanceState
 from danzar.core.placement import plan_placement
 from danzar.core.plan import Demand, PlanInputs, PlanRules
 from danzar.core.variant import Rung, Variant
-from danzar.decision import DecisionKind, make_decision
+from danzar.explain.plan_explain import Verdict, explain
 from danzar.http.model_json import explanation_json, model_json
 from danzar.http.status_json import (
     AlertFact,
@@ -19,8 +21,6 @@ from danzar.http.status_json import (
     devices_json,
     status_json,
 )
-from danzar.plan_explain import Verdict, explain
-from danzar.reservations import Asked
 from tests.gpu_memory.cards import cpu, gib, gpu, memories, seed_ledger
 from tests.local.panel_status import share, view
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from danzar.broker.identity import ProcessIdentity, identify, is_alive
+from danzar.broker.journal import LeaseRow, open_journal
 from danzar.core.book import LeaseState
 from danzar.errors import StoreFailed
-from danzar.identity import ProcessIdentity, identify, is_alive
-from danzar.journal import LeaseRow, open_journal
 
 LEASE = LeaseRow(1, "GPU-a", "chat", "llama:chat", "GPU-a", 5, LeaseState.CLAIMED)
 

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
+from danzar.broker.identity import ProcessIdentity, identify, is_alive
+from danzar.broker.journal import LeaseRow, open_journal
+from danzar.broker.leftovers import reap_leftovers
 from danzar.core.book import LeaseState
 from danzar.core.device import DeviceKind, DeviceSnapshot, ProcessUse
-from danzar.identity import ProcessIdentity, identify, is_alive
-from danzar.journal import LeaseRow, open_journal
-from danzar.leftovers import reap_leftovers
 from danzar.telemetry.sampler import Sampler
 
 pytestmark = [
@@ -139,7 +139,7 @@ async def test_it_waits_until_the_driver_shows_the_bytes_as_free(journal, spawn)
 
 
 async def test_bytes_that_the_driver_keeps_are_told(journal, spawn, monkeypatch, caplog):
-    monkeypatch.setattr("danzar.leftovers._DRIVER_S", 0.0)
+    monkeypatch.setattr("danzar.broker.leftovers._DRIVER_S", 0.0)
     process = spawn(SLEEP)
     await orphan(journal, process)
     found = await reap_leftovers(journal, sampler([ProcessUse(process.pid, "python", 4)]))

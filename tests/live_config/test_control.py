@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from danzar.control import Address, Answer, BotSilent, Wish, ask_bot, find_bot, serve_control
+from danzar.live.control import Address, Answer, BotSilent, Wish, ask_bot, find_bot, serve_control
 from danzar.units import GIB
 from tests.live_config.world import VRAM, World
 
@@ -96,7 +96,7 @@ async def test_a_bot_that_has_died_is_not_there(bot: Address) -> None:
 async def test_a_bot_that_hangs_is_an_error(
     bot: Address, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("danzar.control._TIMEOUT_S", 0.05)
+    monkeypatch.setattr("danzar.live.control._TIMEOUT_S", 0.05)
     async with world.live._lock:
         with pytest.raises(BotSilent, match="does not answer"):
             await ask_bot(bot, Wish("placement.margin", "1 GiB"))

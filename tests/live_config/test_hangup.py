@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from danzar.hangup import reload_on_hangup
+from danzar.live.hangup import reload_on_hangup
 from tests.live_config.world import VRAM, World
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")

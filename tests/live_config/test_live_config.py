@@ -16,7 +16,7 @@ from danzar.config.problems import InvalidConfig
 from danzar.config.settings import Config
 from danzar.core.book import Limit, Reservation
 from danzar.errors import ConfigError
-from danzar.live_config import LiveConfig, NeedsRestart, Step
+from danzar.live.live_config import LiveConfig, NeedsRestart, Step
 from danzar.units import GIB, MIB
 from tests.live_config.world import MODELS, VRAM, World, make_world
 

@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from danzar.broker.rules import (
+    absent_devices,
+    ledger_rules,
+    monitor_rules,
+    scheduler_rules,
+    with_rules,
+)
 from danzar.config.load import load_config
 from danzar.core.book import Limit, Reservation
 from danzar.core.pressure import Level, next_pressure
-from danzar.rules import absent_devices, ledger_rules, monitor_rules, scheduler_rules, with_rules
 from danzar.units import GIB, MIB
 from tests.live_config.world import DEVICES, plain_facts
 

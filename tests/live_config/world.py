@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from danzar.broker.reservations import Reservations
+from danzar.broker.rules import ledger_rules, scheduler_rules, with_rules
 from danzar.config.load import load_config
 from danzar.config.settings import Config
 from danzar.core.book import Limit, Margins, Reservation
@@ -14,12 +16,10 @@ from danzar.core.model import ModelFacts
 from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
 from danzar.core.variant import Rung, Variant
-from danzar.followers import follow_manager, follow_monitor
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
-from danzar.live_config import LiveConfig
+from danzar.live.followers import follow_manager, follow_monitor
+from danzar.live.live_config import LiveConfig
 from danzar.monitor import MemoryMonitor
-from danzar.reservations import Reservations
-from danzar.rules import ledger_rules, scheduler_rules, with_rules
 from danzar.telemetry.sampler import Sampler
 from danzar.telemetry.simulated import SEED_CARDS, SimulatedCards
 from danzar.units import GIB

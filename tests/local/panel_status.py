@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 
+from danzar.broker.decision import DecisionKind, make_decision
+from danzar.broker.model_view import ModelView, ShareView
 from danzar.core.book import LeaseState
 from danzar.core.instance import InstanceState
 from danzar.core.variant import Rung
-from danzar.decision import DecisionKind, make_decision
 from danzar.http.model_json import decision_json, model_json
-from danzar.model_view import ModelView, ShareView
 from danzar.units import GIB, MIB
 
 AT_S = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
+from danzar.broker.journal import Journal, open_journal
+from danzar.broker.loader import Loader
+from danzar.broker.pool import WorkerPool
 from danzar.core.book import LeaseState
 from danzar.core.device import find_device
 from danzar.core.events import (
@@ -20,9 +23,6 @@ from danzar.core.events import (
 from danzar.core.plan import PlacedOn, Share
 from danzar.core.variant import Rung
 from danzar.errors import OutOfMemory, WorkerDied
-from danzar.journal import Journal, open_journal
-from danzar.loader import Loader
-from danzar.pool import WorkerPool
 from danzar.telemetry.nvml import NvmlTelemetry
 from danzar.telemetry.sampler import Sampler
 from danzar.units import GIB, MIB

@@ -8,6 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from danzar.broker.journal import Journal, open_journal
+from danzar.broker.manager import ModelManager
+from danzar.broker.pool import Hosted, WorkerPool
 from danzar.core.book import Margins
 from danzar.core.device import DeviceKind, DeviceSnapshot
 from danzar.core.ledger import Ledger
@@ -15,9 +18,6 @@ from danzar.core.model import ModelFacts
 from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
 from danzar.core.variant import Rung, Setting, Variant
-from danzar.journal import Journal, open_journal
-from danzar.manager import ModelManager
-from danzar.pool import Hosted, WorkerPool
 from danzar.telemetry.sampler import Sampler
 from danzar.telemetry.simulated import SimulatedCard, SimulatedCards
 from danzar.units import GIB, MIB

@@ -3,8 +3,8 @@ import sqlite3
 
 import pytest
 
+from danzar.broker.measured import KEEP_ALL, KEEP_PER_KEY, MeasuredKey, Measurements
 from danzar.errors import StoreFailed
-from danzar.measured import KEEP_ALL, KEEP_PER_KEY, MeasuredKey, Measurements
 
 KEY = MeasuredKey("llama", "f1", '{"n_ctx":2048}', "NVIDIA GeForce RTX 4070")
 
@@ -52,7 +52,7 @@ async def test_only_the_newest_of_a_key_are_kept(tmp_path):
 
 
 async def test_all_keys_together_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("danzar.measured.KEEP_ALL", 20)
+    monkeypatch.setattr("danzar.broker.measured.KEEP_ALL", 20)
     assert KEEP_ALL > 20
     async with Measurements.open(tmp_path / "m.db") as measurements:
         for number in range(50):

@@ -3,7 +3,7 @@
 import { formatSize, h } from "/static/js/dom.js";
 
 const SHOWN_DECISIONS = 8;
-const KINDS = { load: "loaded", unload: "unloaded", evict: "evicted", yield: "made way", failed: "failed" };
+const KINDS = { load: "loaded", unload: "unloaded", evict: "evicted", yield: "made way", failed: "failed", lost: "lost" };
 
 /** One model: its place, what it holds, what keeps it there, and what losing it would cost. */
 export function modelRow(reading) {

@@ -6,21 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from danzar.catalog import model_facts, worker_of
+from danzar.broker.catalog import model_facts, worker_of
+from danzar.broker.corrections import Corrections
+from danzar.broker.journal import Journal, open_journal
+from danzar.broker.leftovers import reap_leftovers
+from danzar.broker.manager import ModelManager
+from danzar.broker.measured import MEASURED_FILE, Measurements
+from danzar.broker.pool import Hosted, Settings, WorkerPool
+from danzar.broker.rules import absent_devices, ledger_rules, scheduler_rules
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.core.candidates import LAYERS_SETTING, SPLIT_SETTING
 from danzar.core.device import DeviceKind, DeviceSnapshot
 from danzar.core.ledger import Ledger
 from danzar.core.scheduler import Scheduler
-from danzar.corrections import Corrections
-from danzar.journal import Journal, open_journal
-from danzar.leftovers import reap_leftovers
-from danzar.manager import ModelManager
-from danzar.measured import MEASURED_FILE, Measurements
 from danzar.models.manifest import load_spec
-from danzar.pool import Hosted, Settings, WorkerPool
-from danzar.rules import absent_devices, ledger_rules, scheduler_rules
 from danzar.running import running
 from danzar.telemetry.base import Telemetry
 from danzar.telemetry.sampler import Sampler

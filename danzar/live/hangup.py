@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from danzar.errors import ConfigError
-from danzar.live_config import LiveConfig
+from danzar.live.live_config import LiveConfig
 
 log = logging.getLogger(__name__)
 

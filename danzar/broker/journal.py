@@ -1,8 +1,8 @@
 """What Danzar holds, on disk before it is held: its worker processes and their leases.
 
 A kill -9 of the bot at any moment leaves rows that tell the next start which processes may still
-live (``danzar.leftovers`` ends them). Rows belong to the bot process that wrote them, so that two
-bots on one data folder leave each other's workers alone.
+live (``leftovers`` ends them). Rows belong to the bot process that wrote them, so that two bots on
+one data folder leave each other's workers alone.
 
 Written by one thread in order, so that no commit blocks the event loop. A disk that fails is told
 in the log and stops nothing: workers end with the bot anyway, this is the net below that.
@@ -19,9 +19,9 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from danzar.broker.identity import ProcessIdentity, boot_id, identify, is_alive
 from danzar.core.book import LeaseState
 from danzar.errors import StoreFailed
-from danzar.identity import ProcessIdentity, boot_id, identify, is_alive
 
 log = logging.getLogger(__name__)
 

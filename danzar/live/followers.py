@@ -1,8 +1,9 @@
-"""The parts that follow the settings while Danzar runs; see ``danzar.live_config``."""
+"""The parts that follow the settings while Danzar runs; see ``danzar.live.live_config``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from danzar.broker.rules import ledger_rules, scheduler_rules, with_rules
 from danzar.config.settings import Config
 from danzar.core.book import Limit, Margins, Reservation
 from danzar.core.device import DeviceSnapshot
@@ -11,13 +12,12 @@ from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
 from danzar.errors import ConfigError
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
-from danzar.live_config import Follower, Step
+from danzar.live.live_config import Follower, Step
 from danzar.monitor import MemoryMonitor
-from danzar.rules import ledger_rules, scheduler_rules, with_rules
 
 
 class Manager(Protocol):
-    """The part of ``danzar.manager.ModelManager`` that is told of changes."""
+    """The part of ``danzar.broker.manager.ModelManager`` that is told of changes."""
 
     @property
     def scheduler(self) -> Scheduler:
@@ -44,7 +44,7 @@ class Manager(Protocol):
 
 
 class Configurable(Protocol):
-    """The part of ``danzar.reservations.Reservations`` that is told of changes."""
+    """The part of ``danzar.broker.reservations.Reservations`` that is told of changes."""
 
     def configure(self, configured: Sequence[Reservation]) -> None:
         """Go by other configured ones; people's stay."""

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from danzar.driver_view import DeviceBytes, not_back
+from danzar.broker.driver_view import DeviceBytes, not_back
+from danzar.broker.mirror import CardMirror
 from danzar.errors import WorkerError, WorkerHung
-from danzar.mirror import CardMirror
 from danzar.workers.contract import LoadReport
 from danzar.workers.process import WorkerProcess
 

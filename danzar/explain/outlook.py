@@ -7,14 +7,14 @@ the time of the click, the person is asked again.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from danzar.broker.model_view import ModelView
 from danzar.core.book import Reservation
 from danzar.core.device import DeviceSnapshot
 from danzar.core.placement import plan_placement
 from danzar.core.plan import Impossible, NeedsEviction, PlacedOn, Plan, PlanInputs, WaitForIdle
-from danzar.explain_text import leaving_text, outcome_text, reason_text
-from danzar.model_text import amount, kept_text, place_text, size_text, use_text
-from danzar.model_view import ModelView
-from danzar.plan_explain import Explanation, explain
+from danzar.explain.explain_text import leaving_text, outcome_text, reason_text
+from danzar.explain.model_text import amount, kept_text, place_text, size_text, use_text
+from danzar.explain.plan_explain import Explanation, explain
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from danzar.core.plan import (
     WaitForRelease,
 )
 from danzar.core.variant import Rung
-from danzar.model_text import amount, rung_text
-from danzar.plan_explain import DeviceRoom, Leaving, Verdict, Weighed
+from danzar.explain.model_text import amount, rung_text
+from danzar.explain.plan_explain import DeviceRoom, Leaving, Verdict, Weighed
 
 
 def outcome_text(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from danzar.broker.measured import MeasuredKey, Measurements
 from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
 from danzar.core.device import CPU_UUID, DeviceSnapshot, find_device
@@ -18,7 +19,6 @@ from danzar.errors import DanzarError, ModelError
 from danzar.estimate.correct import correct, settings_key
 from danzar.estimate.fingerprint import fingerprint
 from danzar.estimate.variants import MIN_CONTEXT, estimate_file
-from danzar.measured import MeasuredKey, Measurements
 from danzar.models.manifest import resolve
 from danzar.workers.contract import ENGINES
 

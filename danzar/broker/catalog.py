@@ -4,6 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from danzar.broker.rules import CHAT, VISION, with_rules
 from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
 from danzar.core.model import ModelFacts
@@ -13,7 +14,6 @@ from danzar.estimate.gguf import CUDA_CONTEXT_BYTES
 from danzar.estimate.torch_files import CUDA_CONTEXT_BYTES as TORCH_CONTEXT_BYTES
 from danzar.estimate.variants import MIN_CONTEXT, gguf_variants, torch_variants
 from danzar.models.manifest import resolve, slots_of
-from danzar.rules import CHAT, VISION, with_rules
 from danzar.units import MIB
 from danzar.workers.contract import ENGINES
 

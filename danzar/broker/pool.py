@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from danzar.broker.driver_view import DeviceBytes, taken
+from danzar.broker.journal import Journal
+from danzar.broker.mirror import CardMirror
+from danzar.broker.pool_worker import HeldModel, Measure, PoolWorker, WorkerKey
 from danzar.core.device import CPU_UUID, DeviceSnapshot
 from danzar.core.plan import PlacedOn
 from danzar.core.variant import Setting
-from danzar.driver_view import DeviceBytes, taken
 from danzar.errors import WorkerDied
-from danzar.journal import Journal
-from danzar.mirror import CardMirror
-from danzar.pool_worker import HeldModel, Measure, PoolWorker, WorkerKey
 from danzar.telemetry.simulated import SimulatedCards
 from danzar.units import GIB
 from danzar.workers.contract import ENGINES, LoadSpec

@@ -3,7 +3,7 @@
 load     a fresh reading: is what was booked free?   no: TOO_FULL, and nothing was touched
          the leases go to the journal, the worker loads, the driver measures what that took
 unload   the worker closes the model or ends; the driver must show 90 % of the bytes back
-         (``danzar.pool``); what stays is reported as lost, and the book keeps it from everyone
+         (``pool``); what stays is reported as lost, and the book keeps it from everyone
 """
 
 import logging
@@ -11,6 +11,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
+from danzar.broker.decision import Decision, DecisionKind, make_decision, unload_kind
+from danzar.broker.driver_view import held_by, is_on_cpu, shortage
+from danzar.broker.journal import LeaseRow
+from danzar.broker.pool import WorkerPool
 from danzar.core.book import LeaseState
 from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.events import (
@@ -24,11 +28,7 @@ from danzar.core.events import (
     StartUnload,
     UnloadFinished,
 )
-from danzar.decision import Decision, DecisionKind, make_decision, unload_kind
-from danzar.driver_view import held_by, is_on_cpu, shortage
 from danzar.errors import DanzarError, OutOfMemory, TelemetryUnavailable
-from danzar.journal import LeaseRow
-from danzar.pool import WorkerPool
 from danzar.telemetry.sampler import Sampler
 from danzar.units import format_size
 

@@ -12,6 +12,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from danzar.broker.decision import Decision
+from danzar.broker.loader import Loader
+from danzar.broker.model_view import ModelView, model_views
+from danzar.broker.pool import WorkerPool
+from danzar.broker.tickets import Tickets
 from danzar.core.book import Limit, Margins, Reservation
 from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.events import (
@@ -44,7 +49,6 @@ from danzar.core.plan import Impossible, PlacedOn, Plan, PlanInputs
 from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
 from danzar.core.variant import Variant
-from danzar.decision import Decision
 from danzar.errors import (
     CannotPlace,
     DanzarError,
@@ -55,11 +59,7 @@ from danzar.errors import (
     WorkerStartFailed,
 )
 from danzar.inference import MakeRequest, OnPosition, Outcome, Placed, Progress
-from danzar.loader import Loader
-from danzar.model_view import ModelView, model_views
-from danzar.pool import WorkerPool
 from danzar.telemetry.sampler import Sampler
-from danzar.tickets import Tickets
 from danzar.workers.contract import Part, Request
 from danzar.workers.outcomes import Finished
 

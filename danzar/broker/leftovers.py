@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from danzar.identity import is_alive
-from danzar.journal import Journal, WorkerRow
+from danzar.broker.identity import is_alive
+from danzar.broker.journal import Journal, WorkerRow
 from danzar.telemetry.sampler import Sampler
 
 log = logging.getLogger(__name__)

@@ -3,12 +3,12 @@
 import difflib
 from collections.abc import Iterable
 
+from danzar.broker.model_view import ModelView
 from danzar.core.book import LeaseState
 from danzar.core.instance import InstanceState
 from danzar.core.variant import Rung
 from danzar.errors import ModelMissing
-from danzar.memory_text import format_duration
-from danzar.model_view import ModelView
+from danzar.explain.memory_text import format_duration
 from danzar.units import GIB, MIB, format_gib
 
 _LONGEST_SHOWN = 40

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from danzar.config.secrets import redact
 from danzar.errors import ConfigError, DanzarError
-from danzar.live_config import Applied, LiveConfig
+from danzar.live.live_config import Applied, LiveConfig
 
 _FILE = "control.json"
 _LOOPBACK = "127.0.0.1"

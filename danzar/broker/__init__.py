@@ -1,0 +1,1 @@
+"""The shell around the scheduler: its owner task, loads and unloads, journal, measurements."""
