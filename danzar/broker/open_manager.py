@@ -8,6 +8,7 @@ from functools import partial
 
 from danzar.broker.catalog import model_facts, worker_of
 from danzar.broker.corrections import Corrections
+from danzar.broker.decisions import DecisionLog
 from danzar.broker.journal import Journal, open_journal
 from danzar.broker.leftovers import reap_leftovers
 from danzar.broker.manager import ModelManager
@@ -57,6 +58,9 @@ async def open_manager(
         corrections = Corrections(config, measured, manager.change_variants)
         await corrections.begin(scheduler.facts, snapshots)
         manager.on_loaded = corrections.note
+        decisions = DecisionLog(folder)
+        stack.push_async_callback(asyncio.to_thread, decisions.close)
+        manager.on_decided = decisions.write
         await stack.enter_async_context(running(corrections.run()))
         yield manager
 
