@@ -77,3 +77,43 @@ def test_a_level_is_never_newer_than_now_and_its_peak_is_a_share(frees):
         assert 0 <= state.since_s <= at_s
         assert state.peak_pct is None or 0 <= state.peak_pct <= 100
         assert (state.peak_pct is None) is (state.level is Level.NORMAL)
+
+
+SEED_LEVELS = PressureRules(75.0, 70.0, 0, critical_pct=85.0, oom_pct=95.0, hold_s=2.0)
+
+
+def levels_over(used_pcts, rules=SEED_LEVELS):
+    pressure, seen = None, []
+    for second, used_pct in enumerate(used_pcts):
+        free = round(GIB * (100 - used_pct))
+        pressure = next_pressure(pressure, free, 100 * GIB, rules, float(second))
+        seen.append(pressure.level)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("used_pct", "level"),
+    [
+        pytest.param(75.0, Level.NORMAL, id="on the mark is not above it"),
+        pytest.param(80.0, Level.WARNING, id="warning"),
+        pytest.param(90.0, Level.CRITICAL, id="critical"),
+        pytest.param(96.0, Level.OOM, id="out of memory"),
+    ],
+)
+def test_each_mark_is_a_level_once_it_has_lasted(used_pct, level):
+    assert levels_over([used_pct] * 3)[-1] is level
+
+
+def test_a_spike_that_is_shorter_than_the_hold_is_no_level():
+    assert set(levels_over([50, 96, 96, 50, 96, 96, 50])) == {Level.NORMAL}
+
+
+def test_a_level_is_left_only_once_the_use_is_past_its_mark_by_the_gap():
+    seen = levels_over([90, 90, 90, 82, 79, 72, 69])
+    assert seen[2:] == [
+        Level.CRITICAL,
+        Level.CRITICAL,
+        Level.WARNING,
+        Level.WARNING,
+        Level.NORMAL,
+    ]
