@@ -47,18 +47,10 @@ def place_waiting(state: State, now_s: float) -> list[Effect]:
             effects += _give_up(instance, Refusal.LOAD_FAILED, failed_text(instance, now_s))
             continue
         plan, new = decide(state, instance, now_s, earmarks)
-        if isinstance(plan, Impossible) and earmarks and _fits_alone(state, instance, now_s):
-            # Only what is promised to older requests is missing: it waits for its turn.
-            continue
         effects += new + _follow(state, instance, plan, now_s)
         if isinstance(plan, NeedsEviction | WaitForRelease):
             earmarks.append(earmark(len(earmarks) + 1, instance, plan.device_uuid))
     return effects
-
-
-def _fits_alone(state: State, instance: Instance, now_s: float) -> bool:
-    """Whether there is a way once older requests no longer wait."""
-    return not isinstance(plan_placement(state.plan_inputs(instance, now_s)), Impossible)
 
 
 def _next_wanted(state: State, seen: set[str], now_s: float) -> Instance | None:

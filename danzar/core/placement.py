@@ -8,8 +8,10 @@ busy models that would make room for all of it are waited for instead.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial as bind
 
+from danzar.core.book import Lease, LeaseState
 from danzar.core.candidates import Candidate, bytes_on_gpu, on_host, partial, split, whole
 from danzar.core.eviction import Need, Resident, Victims, choose_victims
 from danzar.core.plan import (
@@ -43,7 +45,28 @@ def plan_placement(inputs: PlanInputs) -> Plan:
     for attempt in _attempts(view):
         if (plan := attempt()) is not None:
             return plan
-    return Impossible(view.shortfall_bytes(), impossible_text(view))
+    return _once_loaded(inputs) or Impossible(view.shortfall_bytes(), impossible_text(view))
+
+
+def _once_loaded(inputs: PlanInputs) -> WaitForIdle | None:
+    """Where it would go, were it not for loads under way and room that older requests wait for.
+
+    None of them can leave now; all may once they are loaded.
+    """
+    arriving = {x.model for x in inputs.book.leases if _arrives(x)}
+    if not arriving:
+        return None
+    leases = tuple(x for x in inputs.book.leases if not _arrives(x))
+    later = plan_placement(replace(inputs, book=replace(inputs.book, leases=leases)))
+    if isinstance(later, Impossible):
+        return None
+    names = tuple(sorted(arriving))
+    reason = f"{inputs.demand.model} waits until {', '.join(names)} can leave: they are loading"
+    return WaitForIdle(later.device_uuid, names, reason)
+
+
+def _arrives(lease: Lease) -> bool:
+    return lease.state is LeaseState.CLAIMED and bool(lease.model)
 
 
 def _attempts(view: View) -> Iterable[Callable[[], Plan | None]]:

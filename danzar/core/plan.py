@@ -41,6 +41,7 @@ class Demand:
         ran_out: ``(UUID, bytes)``: a load of that size ran out there lately; only less is tried.
         min_free_bytes: A GPU with less measured free memory than this is not used.
         allow_cpu: Whether the CPU may host it.
+        prefers: Whether its owner named a device; where not, any GPU is as good as another.
         wants_cpu: It belongs on the CPU, so that being there degrades nothing.
         protected: Protected models may go for it, as others do.
         waited_s: How long its oldest request has waited.
@@ -56,6 +57,7 @@ class Demand:
     ran_out: tuple[tuple[str, int], ...] = ()
     min_free_bytes: int = 0
     allow_cpu: bool = True
+    prefers: bool = True
     wants_cpu: bool = False
     protected: bool = False
     waited_s: float = 0.0

@@ -31,7 +31,8 @@ def why_worse(view: View, candidate: Candidate) -> str | None:
     if demand.wants_cpu or not view.gpus:
         return None
     first = view.gpus[0]
-    if candidate.rung is Rung.FULL and where.uuid == first.device.uuid:
+    as_wished = where.uuid == first.device.uuid or not demand.prefers
+    if candidate.rung is Rung.FULL and as_wished:
         return None
     better = [r for r in view.gpus if r is not view.rooms[where.uuid]] or [first]
     if candidate.rung not in (Rung.FULL, Rung.CPU):

@@ -165,6 +165,7 @@ class State:
             ),
             min_free_bytes=facts.min_free_bytes,
             allow_cpu=facts.allow_cpu,
+            prefers=bool(facts.preferred),
             wants_cpu=facts.wants_cpu,
             protected=facts.protected,
             waited_s=0.0 if oldest_s is None else max(0.0, now_s - oldest_s),

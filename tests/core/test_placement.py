@@ -60,6 +60,12 @@ def test_a_second_choice_says_why_with_the_number():
     assert "1.5GB" in (found.degraded or "")
 
 
+def test_without_a_wish_any_card_is_as_good_as_another():
+    found = plan(demand(4, prefers=False), (gpu(0, 1.5), gpu(1), host()))
+    assert isinstance(found, PlacedOn)
+    assert found.degraded is None
+
+
 def test_the_cpu_is_the_last_choice_and_says_why():
     found = plan(demand(4), (gpu(0, 1), gpu(1, 2), host()))
     assert isinstance(found, PlacedOn)

@@ -1,0 +1,1 @@
+"""The production planner on described devices and virtual time. No hardware, no clock, no I/O."""
