@@ -34,9 +34,9 @@ class ChatPage:
         count = self.answers().count()
         return str(self.answers().nth(count - 1).inner_text()) if count else ""
 
-    def wait_for_text(self, pattern: str, *, since: int = 0) -> str:
+    def wait_for_text(self, pattern: str, *, since: int = 0, patience_s: float = PATIENCE_S) -> str:
         """The first answer after the first ``since`` ones whose text matches."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + patience_s
         while time.monotonic() < until:
             for text in self.answers().all_inner_texts()[since:]:
                 if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
