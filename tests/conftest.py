@@ -1,6 +1,12 @@
 """What holds for all tests."""
 
 import signal
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+_PILLOWS_OWN_OPEN = Image.open
 
 
 def pytest_configure() -> None:
@@ -10,3 +16,14 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def pillow_as_it_is() -> Iterator[None]:
+    """ultralytics replaces ``Image.open`` when it is imported.
+
+    In Danzar that happens in a worker that decodes no files; here it would stay for later tests.
+    """
+    Image.open = _PILLOWS_OWN_OPEN
+    yield
+    Image.open = _PILLOWS_OWN_OPEN

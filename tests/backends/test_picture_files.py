@@ -91,6 +91,7 @@ def test_what_is_no_sound_picture_is_refused_with_the_reason(data, match):
         decode(data)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on what it meets
 @given(st.sampled_from(sorted(GOOD)), st.data())
 def test_damaged_bytes_are_decoded_or_refused_but_nothing_else(kind, data):
     raw = bytearray(GOOD[kind])
