@@ -19,3 +19,7 @@ def test_the_manifest_has_the_published_checksum(name):
     published = {line.split()[1]: line.split()[0] for line in LINES}
     models = yaml.safe_load((ROOT / "config/models.yaml").read_text())["models"].values()
     assert published[name] in {model.get("sha256") for model in models}
+
+
+def test_the_weights_do_not_tell_where_they_were_made():
+    assert b"/data.yaml" not in (ROOT / "models/yolo-nano.pt").read_bytes()
