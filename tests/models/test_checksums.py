@@ -21,5 +21,14 @@ def test_the_manifest_has_the_published_checksum(name):
     assert published[name] in {model.get("sha256") for model in models}
 
 
-def test_the_weights_do_not_tell_where_they_were_made():
-    assert b"/data.yaml" not in (ROOT / "models/yolo-nano.pt").read_bytes()
+@pytest.mark.parametrize(
+    "folder", [b"/home/", b"/root/", b"/tmp/", b"/training/ultralytics", b"/Users/"]
+)
+def test_the_weights_do_not_tell_where_they_were_made(folder):
+    assert folder not in (ROOT / "models/yolo-nano.pt").read_bytes()
+
+
+def test_the_training_data_is_named_from_the_projects_folder():
+    content = (ROOT / "models/yolo-nano.pt").read_bytes()
+    assert b"training/yolo-data" in content
+    assert b"/training/yolo-data" not in content
