@@ -46,6 +46,27 @@ def operators_only() -> Callable[[T], T]:
     return commands.check(predicate)
 
 
+def add_to_group(
+    bot: commands.Bot, group: str, command: commands.HybridCommand[Any, ..., Any]
+) -> None:
+    """Add a subcommand to a group that another cog has made.
+
+    Raises:
+        TypeError: There is no such group yet: the cogs are added in the wrong order.
+    """
+    found = bot.get_command(group)
+    if not isinstance(found, commands.HybridGroup):
+        raise TypeError(f"the cog with the group `{group}` must be added before this one")
+    found.add_command(command)
+
+
+def remove_from_group(bot: commands.Bot, group: str, name: str) -> None:
+    """Take a subcommand out of a group again, where the group is still there."""
+    found = bot.get_command(group)
+    if isinstance(found, commands.HybridGroup):
+        found.remove_command(name)
+
+
 def describe_error(error: BaseException) -> str | None:
     """One friendly line for an error that people may meet; ``None`` for a bug. Pure."""
     cause = root_cause(error)

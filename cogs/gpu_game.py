@@ -9,7 +9,7 @@ from typing import Any
 from discord import app_commands
 from discord.ext import commands
 
-from cogs.common import SAFE_MENTIONS, operators_only
+from cogs.common import SAFE_MENTIONS, add_to_group, operators_only, remove_from_group
 from danzar.broker.reservations import parse_amount
 from danzar.errors import BadInput
 from danzar.telemetry.simulated import SimulatedCards
@@ -29,15 +29,10 @@ class GameCog(commands.Cog, name="Simulated game"):
         self._taking: dict[str, asyncio.Task[None]] = {}
 
     async def cog_load(self) -> None:
-        group = self._bot.get_command("gpu")
-        if not isinstance(group, commands.HybridGroup):
-            raise TypeError("the cog with the group `gpu` must be added before this one")
-        group.add_command(_game_command(self))
+        add_to_group(self._bot, "gpu", _game_command(self))
 
     async def cog_unload(self) -> None:
-        group = self._bot.get_command("gpu")
-        if isinstance(group, commands.HybridGroup):
-            group.remove_command("game")
+        remove_from_group(self._bot, "gpu", "game")
         for uuid in self._cards.uuids:
             await self._stop(uuid)
 

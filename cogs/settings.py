@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs.common import operators_only
+from cogs.common import add_to_group, operators_only, remove_from_group
 from cogs.confirm import Wish, ask_first
 from danzar.config.changes import can_change_live
 from danzar.config.keys import known_settings
@@ -30,15 +30,10 @@ class SettingsCog(commands.Cog, name="Settings"):
         self._live = live
 
     async def cog_load(self) -> None:
-        group = self._bot.get_command("gpu")
-        if not isinstance(group, commands.HybridGroup):
-            raise TypeError("the cog with the group `gpu` must be added before this one")
-        group.add_command(_set_command(self._live))
+        add_to_group(self._bot, "gpu", _set_command(self._live))
 
     async def cog_unload(self) -> None:
-        group = self._bot.get_command("gpu")
-        if isinstance(group, commands.HybridGroup):
-            group.remove_command("set")
+        remove_from_group(self._bot, "gpu", "set")
 
 
 def render_changes(applied: Applied) -> tuple[str, ...]:

@@ -6,28 +6,24 @@
 A damaged file is moved aside when it is opened, and a new one is begun.
 """
 
-import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import aiosqlite
-
+from danzar.database import Database, healthy_connection, is_damaged, move
 from danzar.errors import StoreFailed
 from danzar.store_schema import MIGRATIONS
 
 log = logging.getLogger(__name__)
 
-BUSY_TIMEOUT_S = 5.0
 KEEP_CHANNELS = 1000
 KEEP_AUDIT = 10_000
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +64,9 @@ class Store:
     Every method raises ``StoreFailed`` where the database can't be read or written.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, keep_messages: int) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, keep_messages: int) -> None:
+        self._database = database
         self._keep_messages = keep_messages
-        self._writing = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -81,17 +76,17 @@ class Store:
         Raises:
             StoreFailed: It can't be opened, or was made by a newer Danzar.
         """
-        async with _opened(path) as connection:
-            yield cls(connection, keep_messages)
+        async with Database.open(path, "the database", _prepare) as database:
+            yield cls(database, keep_messages)
 
     async def save_turn(self, question: StoredMessage, answer: StoredMessage) -> None:
         """Keep both sides of a turn, in place of what was kept under its id before."""
         rows = [_row(question), _row(answer)]
-        async with self._transaction():
-            await self._connection.executemany(
+        async with self._database.transaction() as connection:
+            await connection.executemany(
                 "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
-            await self._connection.execute(
+            await connection.execute(
                 "DELETE FROM messages WHERE channel_id = ? AND (turn_id, role) IN (SELECT turn_id, "
                 "role FROM messages WHERE channel_id = ? ORDER BY turn_id DESC, role "
                 "LIMIT -1 OFFSET ?)",
@@ -102,7 +97,7 @@ class Store:
         self, channel_id: int, *, before_turn: int, limit: int
     ) -> tuple[StoredMessage, ...]:
         """The newest ``limit`` messages of the turns before one, oldest first."""
-        rows = await self._read(
+        rows = await self._database.read(
             "SELECT * FROM messages WHERE channel_id = ? AND turn_id < ? "
             "ORDER BY turn_id DESC, role LIMIT ?",
             (channel_id, before_turn, limit),
@@ -111,56 +106,28 @@ class Store:
 
     async def reset(self, channel_id: int) -> int:
         """Forget a channel's messages; returns how many there were."""
-        async with self._transaction():
-            cursor = await self._connection.execute(
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(
                 "DELETE FROM messages WHERE channel_id = ?", (channel_id,)
             )
             return cursor.rowcount
 
     async def audit(self, actor: str, action: str, detail: str) -> None:
         """Note that someone did something."""
-        async with self._transaction():
-            cursor = await self._connection.execute(
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(
                 "INSERT INTO audit (actor, action, detail, at_s) VALUES (?, ?, ?, ?)",
                 (actor, action, detail, time.time()),
             )
             oldest_kept = (cursor.lastrowid or 0) - KEEP_AUDIT
-            await self._connection.execute("DELETE FROM audit WHERE id <= ?", (oldest_kept,))
+            await connection.execute("DELETE FROM audit WHERE id <= ?", (oldest_kept,))
 
     async def recent_audit(self, limit: int) -> tuple[AuditEntry, ...]:
         """The newest entries, newest first."""
-        rows = await self._read(
+        rows = await self._database.read(
             "SELECT actor, action, detail, at_s FROM audit ORDER BY id DESC LIMIT ?", (limit,)
         )
         return tuple(AuditEntry(*row) for row in rows)
-
-    async def _read(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
-        try:
-            return list(await self._connection.execute_fetchall(sql, parameters))
-        except (sqlite3.Error, ValueError) as exc:
-            raise StoreFailed(f"the database can't be read: {exc}") from exc
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[None]:
-        """All of it or nothing, one writer at a time."""
-        async with self._writing:
-            try:
-                await self._connection.execute("BEGIN IMMEDIATE")
-                yield
-                await self._connection.execute("COMMIT")
-            except (sqlite3.Error, ValueError) as exc:
-                await self._roll_back()
-                raise StoreFailed(f"the database can't be written: {exc}") from exc
-            except BaseException:
-                await self._roll_back()
-                raise
-
-    async def _roll_back(self) -> None:
-        # A closed connection (ValueError) has nothing to take back.
-        try:
-            await self._connection.rollback()
-        except (sqlite3.Error, ValueError):
-            log.warning("a write to the database could not be taken back")
 
 
 def _row(message: StoredMessage) -> tuple[object, ...]:
@@ -184,28 +151,12 @@ def _message(row: sqlite3.Row) -> StoredMessage:
     )
 
 
-@asynccontextmanager
-async def _opened(path: Path) -> AsyncGenerator[aiosqlite.Connection]:
-    try:
-        await asyncio.to_thread(_prepare, path)
-        connection = await aiosqlite.connect(
-            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-    except (OSError, sqlite3.Error) as exc:
-        raise StoreFailed(f"the database {path} can't be opened: {exc}") from exc
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
 def _prepare(path: Path) -> None:
     """Leave a healthy database of the newest version at ``path``. Blocks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         _migrate(path)
     except sqlite3.DatabaseError as exc:
-        if getattr(exc, "sqlite_errorcode", None) not in _DAMAGED:
+        if not is_damaged(exc):
             raise
         aside = _move_aside(path)
         log.warning("the database was damaged (%s); moved to %s, history begins anew", exc, aside)
@@ -213,10 +164,7 @@ def _prepare(path: Path) -> None:
 
 
 def _migrate(path: Path) -> None:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        _check(connection)
+    with closing(healthy_connection(path)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
             raise StoreFailed(
@@ -226,17 +174,6 @@ def _migrate(path: Path) -> None:
         for number in range(version, len(MIGRATIONS)):
             _apply(connection, number)
         _drop_oldest_channels(connection)
-    finally:
-        connection.close()
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    """Raise sqlite's own error for damage also where only a page deep inside is damaged."""
-    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        error = sqlite3.DatabaseError(verdict)
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error
 
 
 def _apply(connection: sqlite3.Connection, number: int) -> None:
@@ -258,9 +195,5 @@ def _drop_oldest_channels(connection: sqlite3.Connection) -> None:
 def _move_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        leftover = path.with_name(path.name + suffix)
-        if leftover.exists():
-            leftover.rename(aside.with_name(aside.name + suffix))
+    move(path, aside)
     return aside

@@ -86,14 +86,14 @@ class Corrections:
         for facts in models:
             wanted = (find_device(snapshots, name) for name in facts.preferred)
             device = next((d for d in wanted if d is not None), None)
-            if device is not None and not device.simulated:
-                await self._correct(facts.name, device)
+            if device is None or device.simulated:
+                continue
+            file = await asyncio.to_thread(self._file, facts.name)
+            if file is not None:
+                await self._correct(facts.name, file, device)
 
-    async def _correct(self, name: str, device: DeviceSnapshot) -> None:
+    async def _correct(self, name: str, file: _File, device: DeviceSnapshot) -> None:
         """Tell the planner how the variants turned out on this kind of card."""
-        file = await asyncio.to_thread(self._file, name)
-        if file is None:
-            return
         past = await self._measurements.for_file(file.engine, file.file_hash, device.name)
         settings = self._config.models.models[name].settings
         found = correct(
@@ -112,9 +112,10 @@ class Corrections:
             return
         file = await asyncio.to_thread(self._file, facts.name)
         variant = _variant(file, placed) if file else None
-        if file is None or variant is None or measured_bytes <= 0:
+        booked = _loaded_as(facts.variants, placed)
+        # The settings may have changed since it was loaded: then there is nothing to compare.
+        if file is None or variant is None or booked is None or measured_bytes <= 0:
             return
-        booked = next(v for v in facts.variants if v.settings == placed.settings)
         # What was booked beyond the model itself is the context of a new process.
         context_bytes = max(0, placed.size_bytes - booked.cuda_bytes)
         settings = self._config.models.models[facts.name].settings
@@ -123,7 +124,7 @@ class Corrections:
         )
         own_bytes = max(1, measured_bytes - context_bytes)
         await self._measurements.record(key, variant.cuda_bytes, own_bytes, time.time())
-        await self._correct(facts.name, device)
+        await self._correct(facts.name, file, device)
 
     def _file(self, name: str) -> _File | None:
         """The estimate of a model's file; ``None`` where its size is set by hand, or not known."""
@@ -149,4 +150,8 @@ def _variant(file: _File, placed: PlacedOn) -> Variant | None:
     gpus = [share for share in placed.shares if share.device_uuid != CPU_UUID]
     if len(gpus) != 1 or gpus[0].layers is not None:
         return None
-    return next((v for v in file.variants if v.settings == placed.settings), None)
+    return _loaded_as(file.variants, placed)
+
+
+def _loaded_as(variants: tuple[Variant, ...], placed: PlacedOn) -> Variant | None:
+    return next((v for v in variants if v.settings == placed.settings), None)

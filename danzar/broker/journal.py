@@ -21,14 +21,13 @@ from typing import Any
 
 from danzar.broker.identity import ProcessIdentity, boot_id, identify, is_alive
 from danzar.core.book import LeaseState
+from danzar.database import BUSY_TIMEOUT_S, is_damaged, remove
 from danzar.errors import StoreFailed
 
 log = logging.getLogger(__name__)
 
 Rows = list[tuple[Any, ...]]
 
-_BUSY_TIMEOUT_S = 5.0
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 # ``owner`` and ``process`` are process identities as text.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS boot (id TEXT NOT NULL);
@@ -213,17 +212,16 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path)
     except sqlite3.DatabaseError as exc:
-        if getattr(exc, "sqlite_errorcode", None) not in _DAMAGED:
+        if not is_damaged(exc):
             raise
         log.warning("%s was damaged (%s) and is begun anew", path, exc)
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        remove(path)
         return _connect(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     # Made and used by the writing thread alone.
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
     try:
         # Without a sync per commit: this must outlive the bot, and no worker outlives the machine.
         connection.execute("PRAGMA journal_mode = WAL")

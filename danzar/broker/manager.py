@@ -121,7 +121,7 @@ class ModelManager:
         self._loader = Loader(pool, sampler, self._inbox.put_nowait)
         self._tickets = Tickets()
         self._job_ids = itertools.count(1)
-        self._next_change = _future()
+        self._changed = asyncio.Event()
         self.on_decided: Callable[[Decided], None] = _ignore_decided
         self.on_loaded: OnLoaded = _ignore_loaded
         pool.on_lost = self._worker_lost
@@ -151,8 +151,8 @@ class ModelManager:
                         self._carry_out(effect, tasks)
                     if isinstance(event, LoadFinished):
                         self._tell_loaded(event)
-                    changed, self._next_change = self._next_change, _future()
-                    changed.set_result(None)
+                    self._changed.set()
+                    self._changed = asyncio.Event()
         finally:
             await self._pool.close()
 
@@ -196,15 +196,9 @@ class ModelManager:
             danzar.errors.WorkerStartFailed: It could not be loaded, with the cause.
         """
         instance = self._instance(model)
-        asked = self._changed()
-        self._inbox.put_nowait(LoadRequested(model))
-        while True:
-            await asked
-            asked = self._changed()
-            if instance.state is InstanceState.READY:
-                return
-            if instance.wanted_s is None and instance.state is not InstanceState.LOADING:
-                raise _not_loaded(instance)
+        await self._until(LoadRequested(model), lambda: _is_load_over(instance))
+        if instance.state is not InstanceState.READY:
+            raise _not_loaded(instance)
 
     async def unload(self, model: str) -> None:
         """Unload a model once it is idle; returns when its memory is back.
@@ -213,13 +207,7 @@ class ModelManager:
             danzar.errors.ModelMissing: No model has that name.
         """
         instance = self._instance(model)
-        asked = self._changed()
-        self._inbox.put_nowait(UnloadRequested(model))
-        while True:
-            await asked
-            asked = self._changed()
-            if instance.state not in _LEAVING:
-                return
+        await self._until(UnloadRequested(model), lambda: instance.state not in _LEAVING)
 
     def pin(self, model: str, pinned: bool) -> None:
         """Keep a model loaded whatever happens, or let it go again.
@@ -258,9 +246,19 @@ class ModelManager:
             raise ModelMissing(f"no model is called {model!r}; known: {', '.join(sorted(known))}")
         return known[model]
 
-    def _changed(self) -> asyncio.Future[None]:
-        """Done when the next event has been handled."""
-        return self._next_change
+    async def _until(self, event: Event, is_over: Callable[[], bool]) -> None:
+        """Tell the scheduler, and return once what it came to is over.
+
+        The owner takes every event that waits before anyone else runs: what is seen after the
+        first wait is what came of this one.
+        """
+        changed = self._changed
+        self._inbox.put_nowait(event)
+        while True:
+            await changed.wait()
+            changed = self._changed
+            if is_over():
+                return
 
     async def call(self, model: str, request: Request) -> Outcome:
         """The result of a request whose parts do not matter."""
@@ -389,8 +387,10 @@ class ModelManager:
                 self._inbox.put_nowait(Tick())
 
 
-def _future() -> asyncio.Future[None]:
-    return asyncio.get_running_loop().create_future()
+def _is_load_over(instance: Instance) -> bool:
+    if instance.state is InstanceState.READY:
+        return True
+    return instance.wanted_s is None and instance.state is not InstanceState.LOADING
 
 
 def _not_loaded(instance: Instance) -> DanzarError:

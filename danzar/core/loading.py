@@ -23,6 +23,7 @@ from danzar.core.plan import (
     NeedsEviction,
     PlacedOn,
     Plan,
+    PlanInputs,
     WaitForIdle,
     WaitForRelease,
 )
@@ -74,9 +75,14 @@ def decide(
     """Plan, and say so where the plan is a new one."""
     inputs = state.plan_inputs(instance, now_s, earmarks or ())
     plan = plan_placement(inputs)
+    return plan, record(instance, inputs, plan)
+
+
+def record(instance: Instance, inputs: PlanInputs, plan: Plan) -> list[Effect]:
+    """Keep a plan as the model's last one, and say so where it is a new one."""
     known = instance.last_plan is not None and _is_like(instance.last_plan[1], plan)
     instance.last_plan = (inputs, plan)
-    return plan, [] if known else [Decided(inputs, plan)]
+    return [] if known else [Decided(inputs, plan)]
 
 
 def _is_like(before: Plan, after: Plan) -> bool:

@@ -232,8 +232,8 @@ def _in_part(view: View, variant: Variant) -> Plan | None:
         candidate = _part_on(view, variant, shape, room, gone=frozenset())
         if candidate is not None and view.fits(candidate):
             return _placed(view, candidate)
+    gone = view.coming | view.evictable.lease_ids
     for room in view.usable:
-        gone = view.coming | view.evictable.lease_ids
         candidate = _part_on(view, variant, shape, room, gone)
         if candidate is not None and view.fits(candidate, gone=view.coming):
             return _wait_for_release(room)
@@ -254,21 +254,25 @@ def _part_on(
     return found if found is not None and (found.shares[0].layers or 0) >= enough else None
 
 
-def _on_cpu(view: View, variant: Variant) -> PlacedOn | None:
+def _on_host(view: View, variant: Variant) -> tuple[Room, Candidate] | None:
+    """Host RAM, and the variant in it; ``None`` where it may not be used."""
     demand = view.demand
     if view.host_uuid is None or not (demand.allow_cpu or demand.wants_cpu):
         return None
-    candidate = on_host(demand, variant, view.host_uuid)
-    return _placed(view, candidate) if view.fits(candidate) else None
+    return view.rooms[view.host_uuid], on_host(demand, variant, view.host_uuid)
+
+
+def _on_cpu(view: View, variant: Variant) -> PlacedOn | None:
+    host = _on_host(view, variant)
+    return _placed(view, host[1]) if host is not None and view.fits(host[1]) else None
 
 
 def _on_cpu_after_eviction(view: View, variant: Variant) -> Plan | None:
     """In host RAM, once unloads are done or idle models have left it."""
-    demand = view.demand
-    if view.host_uuid is None or not (demand.allow_cpu or demand.wants_cpu):
+    host = _on_host(view, variant)
+    if host is None:
         return None
-    room = view.rooms[view.host_uuid]
-    candidate = on_host(demand, variant, view.host_uuid)
+    room, candidate = host
     if view.coming and view.fits(candidate, gone=view.coming):
         return _wait_for_release(room)
     found = _victims(view, candidate, view.evictable)
@@ -291,11 +295,12 @@ def _once_idle(view: View, variant: Variant, leavers: Leavers) -> WaitForIdle | 
 
 def _once_idle_on_cpu(view: View, variant: Variant) -> WaitForIdle | None:
     """Host RAM, once busy or just loaded models have left it."""
-    demand = view.demand
-    if view.host_uuid is None or not (demand.allow_cpu or demand.wants_cpu):
+    host = _on_host(view, variant)
+    if host is None:
         return None
-    found = _victims(view, on_host(demand, variant, view.host_uuid), view.unprotected)
-    return _wait_for_idle(view, view.rooms[view.host_uuid], found) if found else None
+    room, candidate = host
+    found = _victims(view, candidate, view.unprotected)
+    return _wait_for_idle(view, room, found) if found else None
 
 
 def _wait_for_idle(view: View, room: Room, victims: Victims) -> WaitForIdle:

@@ -15,7 +15,7 @@ from danzar.core.book import LeaseState
 from danzar.core.device import DeviceKind, DeviceSnapshot
 from danzar.core.events import Effect
 from danzar.core.instance import Instance, InstanceState
-from danzar.core.loading import begin_load, decide, unload
+from danzar.core.loading import begin_load, record, unload
 from danzar.core.placement import plan_placement
 from danzar.core.plan import PlacedOn
 from danzar.core.pressure import Level, next_pressure
@@ -204,24 +204,18 @@ def _return(state: State, instance: Instance, now_s: float) -> list[Effect]:
         return []
     if not _moved_long_ago(state, instance, now_s):
         return []
-    plan = plan_placement(state.plan_inputs(instance, now_s))
-    if not _is_whole(plan) or not _is_calm(state, instance, plan, now_s):
+    inputs = state.plan_inputs(instance, now_s)
+    plan = plan_placement(inputs)
+    if not isinstance(plan, PlacedOn) or plan.rung is not Rung.FULL:
         return []
-    plan, decided = decide(state, instance, now_s)
-    if not isinstance(plan, PlacedOn):
-        return decided
+    if not _is_calm(state, instance, plan, now_s):
+        return []
     instance.moved_s, instance.yielded_s = now_s, None
-    return [*decided, begin_load(state, instance, plan)]
+    return [*record(instance, inputs, plan), begin_load(state, instance, plan)]
 
 
-def _is_whole(plan: object) -> bool:
-    return isinstance(plan, PlacedOn) and plan.rung is Rung.FULL
-
-
-def _is_calm(state: State, instance: Instance, plan: object, now_s: float) -> bool:
+def _is_calm(state: State, instance: Instance, plan: PlacedOn, now_s: float) -> bool:
     """Long enough without pressure there; the plan itself leaves others what they took."""
-    if not isinstance(plan, PlacedOn):
-        return False
     watch, device = state.watches.get(plan.device_uuid), state.device(plan.device_uuid)
     if watch is None or device is None or watch.calm_since_s is None:
         return device is not None and device.kind is DeviceKind.CPU

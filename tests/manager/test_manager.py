@@ -203,3 +203,18 @@ async def test_all_workers_are_gone_when_the_manager_ends():
         pids = await w.worker_pids_on_cards()
         assert len(pids) == 2
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+async def test_someone_who_stops_waiting_for_a_load_or_an_unload_stops_nothing_else():
+    async with world(echo_model("chat")) as w:
+        waiting = asyncio.create_task(w.manager.load("chat"))
+        patient = asyncio.create_task(w.manager.load("chat"))
+        await w.settled()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await patient
+        waiting = asyncio.create_task(w.manager.unload("chat"))
+        await w.settled()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert text_of(await ask(w.manager, "chat", "still here")) == "still here"

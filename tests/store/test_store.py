@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from danzar import database
 from danzar import store as store_module
 from danzar.errors import StoreFailed
 from danzar.store import Store, StoredMessage
@@ -197,7 +198,7 @@ async def test_a_place_that_can_not_be_written_is_a_clear_error(tmp_path):
 
 
 async def test_a_locked_database_is_a_clear_error(path, monkeypatch):
-    monkeypatch.setattr(store_module, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
     async with Store.open(path, keep_messages=6) as store:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

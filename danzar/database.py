@@ -1,0 +1,133 @@
+"""One SQLite file of ours: opened healthy, read, and written all or nothing. Knows no tables."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+
+from danzar.errors import StoreFailed
+
+BUSY_TIMEOUT_S = 5.0
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_COMPANIONS = ("", "-wal", "-shm")
+
+
+class Database:
+    """The open file; made by ``async with Database.open(...)``.
+
+    Every method raises ``StoreFailed`` where the file can't be read or written.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, path: Path, name: str, prepare: Callable[[Path], None]
+    ) -> AsyncGenerator["Database"]:
+        """Open or create the file.
+
+        Args:
+            path: Where it is; its folder is made.
+            name: What a message calls it, for example ``the measurements``.
+            prepare: Leaves a healthy file with the newest tables there; called in a thread.
+
+        Raises:
+            StoreFailed: It can't be opened.
+        """
+        try:
+            await asyncio.to_thread(_make, path, prepare)
+            connection = await aiosqlite.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+        except (OSError, sqlite3.Error) as exc:
+            raise StoreFailed(f"{name} {path} can't be opened: {exc}") from exc
+        try:
+            yield cls(connection, name)
+        finally:
+            await connection.close()
+
+    async def read(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        try:
+            return list(await self._connection.execute_fetchall(sql, parameters))
+        except (sqlite3.Error, ValueError) as exc:
+            raise StoreFailed(f"{self._name} can't be read: {exc}") from exc
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[aiosqlite.Connection]:
+        """All of it or nothing, one writer at a time."""
+        async with self._writing:
+            try:
+                await self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                await self._connection.execute("COMMIT")
+            except (sqlite3.Error, ValueError) as exc:
+                await self._roll_back()
+                raise StoreFailed(f"{self._name} can't be written: {exc}") from exc
+            except BaseException:
+                await self._roll_back()
+                raise
+
+    async def _roll_back(self) -> None:
+        # A closed connection (ValueError) has nothing to take back.
+        with contextlib.suppress(sqlite3.Error, ValueError):
+            await self._connection.rollback()
+
+
+def healthy_connection(path: Path) -> sqlite3.Connection:
+    """A blocking connection without implicit transactions, for preparing; to be closed.
+
+    Raises:
+        sqlite3.DatabaseError: It is damaged (``is_damaged``), be it only a page deep inside.
+    """
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        _check(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        error = sqlite3.DatabaseError(verdict)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Whether the file itself is broken, and not the disk or another process in the way."""
+    return getattr(error, "sqlite_errorcode", None) in _DAMAGED
+
+
+def remove(path: Path) -> None:
+    """Delete the file with what SQLite keeps beside it."""
+    for file in _files(path):
+        file.unlink(missing_ok=True)
+
+
+def move(path: Path, to: Path) -> None:
+    """Move the file with what SQLite keeps beside it."""
+    for file, target in zip(_files(path), _files(to), strict=True):
+        if file.exists():
+            file.rename(target)
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(path.name + companion) for companion in _COMPANIONS)
+
+
+def _make(path: Path, prepare: Callable[[Path], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prepare(path)
