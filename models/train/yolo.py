@@ -1,7 +1,8 @@
-"""Train and score the detector: ``python models/train/yolo.py {prepare,train,score} ...``.
+"""Make the detector: ``python models/train/yolo.py {prepare,train,score,publish} ...``.
 
 ``prepare`` turns frames into ultralytics' format, ``train`` starts from random weights (or goes on
-from ``--weights``), ``score`` prints the figures on held-out maps.
+from ``--weights``), ``score`` prints the figures on held-out maps, ``publish`` writes the file that
+ships.
 """
 
 import os
@@ -156,9 +157,46 @@ def score(
     return {name: {k: round(float(v), 3) for k, v in row.items()} for name, row in figures.items()}
 
 
+def publish(weights: Path, out: Path) -> None:
+    """Write the weights without the folder names of the machine that trained them."""
+    checkpoint = torch.load(weights, map_location="cpu", weights_only=False)
+    for key, value in checkpoint.items():
+        if isinstance(value, str | dict):
+            checkpoint[key] = _without_folders(value)
+    network = checkpoint["model"]
+    for name in ("args", "yaml", "yaml_file", "pt_path"):
+        if hasattr(network, name):
+            setattr(network, name, _without_folders(getattr(network, name)))
+    torch.save(checkpoint, out)
+
+
+def _without_folders(value: Any) -> Any:  # noqa: ANN401 - whatever the checkpoint holds
+    if isinstance(value, dict):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    return (
+        Path(value).name if isinstance(value, str | Path) and Path(value).is_absolute() else value
+    )
+
+
 def main() -> None:
     """Dispatch on the first word."""
     settings.update({"sync": False})
+    wanted = read_words()
+    match wanted.word:
+        case "prepare":
+            prepare(wanted.frames, wanted.out)
+        case "train":
+            plan = Plan(wanted.hours, wanted.size, *wanted.rates)
+            train(wanted.data, wanted.project, wanted.weights, plan)
+        case "score":
+            found = score(wanted.weights, wanted.data, wanted.split, wanted.size)
+            print(json.dumps(found, indent=1))
+        case "publish":
+            publish(wanted.weights, wanted.out)
+
+
+def read_words() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     words = parser.add_subparsers(dest="word", required=True)
     preparing = words.add_parser("prepare")
@@ -176,14 +214,10 @@ def main() -> None:
     scoring.add_argument("data", type=Path)
     scoring.add_argument("--size", type=int, default=PICTURE_SIZE)
     scoring.add_argument("--split", default="test", choices=("val", "test"))
-    wanted = parser.parse_args()
-    if wanted.word == "prepare":
-        prepare(wanted.frames, wanted.out)
-    elif wanted.word == "train":
-        plan = Plan(wanted.hours, wanted.size, *wanted.rates)
-        train(wanted.data, wanted.project, wanted.weights, plan)
-    else:
-        print(json.dumps(score(wanted.weights, wanted.data, wanted.split, wanted.size), indent=1))
+    publishing = words.add_parser("publish")
+    publishing.add_argument("weights", type=Path)
+    publishing.add_argument("out", type=Path)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import { byId } from "/static/js/dom.js";
 import { drawFrames } from "/static/js/frames.js";
 import { closeMenu, openMenu } from "/static/js/menu.js";
 import {
-  appendMessage, appendNotice, drawAll, followNewest, onMessageActions, redrawMessage, removeMessage, toBottom,
+  appendMessage, appendNotice, drawAll, followNewest, keepPresses, onMessageActions, redrawMessage, removeMessage, toBottom,
 } from "/static/js/messages.js";
 import { openModal } from "/static/js/modal.js";
 import { isOwn, openFeed } from "/static/js/net.js";
@@ -118,6 +118,7 @@ mountComposer();
 onMessageActions({ reply: startReply, menu: (message, place) => openMenu(message, place, startReply), empty: emptyState });
 byId("jump").addEventListener("click", toBottom);
 followNewest();
+keepPresses();
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   closeMenu();

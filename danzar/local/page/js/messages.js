@@ -12,6 +12,8 @@ const LIVE_MS = 1600;
 const NEAR_BOTTOM_PX = 120;
 const hooks = { reply: () => {}, menu: () => {}, empty: () => null };
 const fading = new Map();
+// While a pointer is down in a message, drawing it anew would take the click's target away.
+const held = { message: null, waits: null };
 let pinned = true;
 
 /** Sets what a message's buttons call: reply(message), menu(message, anchor), empty(). */
@@ -51,6 +53,10 @@ export function redrawMessage(channelId, messageId) {
   const old = find(messageId);
   const message = state.channels.get(channelId)?.messages.get(messageId);
   if (!old || !message) return;
+  if (held.message === messageId) {
+    held.waits = channelId;
+    return;
+  }
   const before = old.previousElementSibling?.dataset.messageId;
   const fresh = render(message, before ? currentChannel().messages.get(before) : null);
   // Moving the focus would throw a keyboard user out of the message that is still being written.
@@ -90,6 +96,21 @@ export function followNewest() {
   const observer = new ResizeObserver(() => { if (pinned) scroller.scrollTop = scroller.scrollHeight; });
   observer.observe(byId("log"));
   observer.observe(scroller);
+}
+
+/** Lets a press on a message end in a click although edits of that message arrive meanwhile. */
+export function keepPresses() {
+  byId("log").addEventListener("pointerdown", (event) => {
+    held.message = event.target.closest("[data-message-id]")?.dataset.messageId ?? null;
+  });
+  // The click comes right after the pointer's last event.
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(letGo));
+}
+
+function letGo() {
+  const { message, waits } = held;
+  Object.assign(held, { message: null, waits: null });
+  if (waits !== null) redrawMessage(waits, message);
 }
 
 function isNearBottom() {
