@@ -27,6 +27,7 @@ class DirectChat:
             n_ctx=task["context"],
             n_threads=task["threads"],
             n_threads_batch=os.cpu_count(),
+            flash_attn=task.get("flash_attn", False),
             verbose=False,
         )
 

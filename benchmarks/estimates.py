@@ -38,6 +38,8 @@ CASES = {
     "4k q4_0": GgufSettings(4096, 512, "q4_0", "q4_0", flash_attention=True),
     "4k f32": GgufSettings(4096, 512, "f32", "f32"),
     "8k batch 128": GgufSettings(8192, 128),
+    "4 x 2k": GgufSettings(2048, sequences=4),
+    "4 x 2k flash": GgufSettings(2048, flash_attention=True, sequences=4),
 }
 UNFORESEEN_SHARE, UNFORESEEN_BYTES = 1.04, 30 * MIB
 # Three loads: which case, how many tokens, and by how much the measurement was off.

@@ -99,10 +99,17 @@ async def chat_through_danzar(services: Services, question: str) -> dict[str, fl
 async def compare_chat(services: Services) -> None:
     config = services.config
     spec = load_spec(config, config.models.use.chat or "", "cpu")
-    threads = spec.settings.get("n_threads") or max(1, (os.cpu_count() or 2) - 1)
+    cores = os.cpu_count() or 2
+    # As the backend itself chooses them.
+    threads = spec.settings.get("n_threads") or (cores if cores <= 2 else cores - 1)
     async with direct() as other:
         await other.ask(
-            do="load", kind="chat", path=spec.path, context=spec.settings["n_ctx"], threads=threads
+            do="load",
+            kind="chat",
+            path=spec.path,
+            context=spec.settings["n_ctx"],
+            threads=threads,
+            flash_attn=bool(spec.settings.get("flash_attn")),
         )
         await chat_through_danzar(services, "Hello")
         await other.ask(

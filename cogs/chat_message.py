@@ -100,6 +100,7 @@ async def question_of(
         quote=quote_of(replied),
         files=files,
         notes=notes,
+        person=str(message.author.id),
     )
 
 

@@ -33,6 +33,7 @@ from cogs.gpu_render import (
     render_vision,
 )
 from cogs.incidents import COLOURS
+from cogs.prefetch_render import PREFETCH_TITLE, render_prefetch
 from danzar.config.settings import Config
 from danzar.core.device import DeviceKind
 from danzar.core.device_memory import DeviceMemory
@@ -145,6 +146,10 @@ class GpuCog(commands.Cog, name="GPU"):
     @gpu.command(name="history", description="What was loaded, evicted and why")  # type: ignore[arg-type]
     async def history(self, ctx: Context) -> None:
         await self._show(ctx, HISTORY_TITLE, render_history(self._desk.models.decisions))
+
+    @gpu.command(name="prefetch", description="What was loaded before anybody asked")  # type: ignore[arg-type]
+    async def prefetch(self, ctx: Context) -> None:
+        await self._show(ctx, PREFETCH_TITLE, render_prefetch(self._desk.models.prefetches()))
 
     # --- what operators may change -----------------------------------------------------------
 

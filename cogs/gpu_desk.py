@@ -10,6 +10,7 @@ from discord.ext import commands
 from cogs.confirm import Wish, ask_first
 from danzar.broker.decision import Decision
 from danzar.broker.model_view import ModelView
+from danzar.broker.prefetch_view import PrefetchView
 from danzar.broker.reservations import Asked, Reservations, parse_amount, parse_purpose
 from danzar.core.book import Reservation
 from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
@@ -43,6 +44,10 @@ class Models(Protocol):
 
     def why(self, model: str) -> tuple[PlanInputs, Plan] | None:
         """The last decision about a model."""
+        ...
+
+    def prefetches(self) -> PrefetchView:
+        """What loading ahead has brought."""
         ...
 
     async def load(self, model: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import discord
 
 from danzar.broker.decision import Decision
+from danzar.core.asker import Asker, RequestClass
 from danzar.core.device_memory import DeviceMemory
 from danzar.errors import BackendFailed, BadInput
 from danzar.graph import Levels, UseHistory, chart_request
@@ -56,7 +57,9 @@ class Graphs:
             raise BadInput("there is no GPU to show")
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                outcome = await self.inference.call(self.media, request)
+                outcome = await self.inference.call(
+                    self.media, request, asker=Asker(RequestClass.VISION)
+                )
         except TimeoutError:
             raise BackendFailed(f"the graph was not drawn within {_TIMEOUT_S:.0f} s") from None
         if not isinstance(outcome.result, DrawnChart):

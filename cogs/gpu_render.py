@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from danzar.core.book import Lease
+from danzar.core.book import WARM_PURPOSE, Lease
 from danzar.core.device import DeviceKind
 from danzar.core.device_memory import DeviceMemory
 from danzar.core.device_text import device_title, process_title, short_name
 from danzar.core.vision_device import CHAT, NO_GPU, Considered, VisionChoice
 from danzar.explain.memory_text import format_known, format_pct, format_stale
+from danzar.explain.model_text import amount
 from danzar.units import format_gib
 
 STATUS_TITLE = "🎯 GPU Memory Status:"
@@ -27,10 +28,14 @@ _COMMANDS = (
     ("plan MODEL", "where it would go now; touches nothing"),
     ("why MODEL", "why it is where it is"),
     ("history", "what was loaded, evicted and why"),
+    ("prefetch", "what was loaded before anybody asked"),
+    ("estimate t2v 720p 4s", "what a picture or a video would take, and what makes it fit"),
     ("load MODEL", "and `unload`, `pin`, `unpin` (operators)"),
     ("reserve cuda:0 6GB games", "keeps memory free; `reserve list`, `reserve clear` (operators)"),
     ("game 9GB 1", "a game on a simulated card, to see what happens (operators)"),
     ("set KEY VALUE", "changes a setting, now and in its file (operators)"),
+    ("batch [N|auto]", "pictures that vision computes at once (operators)"),
+    ("optimize", "gives back cached memory; `audit`: who changed what (operators)"),
     ("monitor", "switches alerts on or off (operators)"),
     ("log", "writes the figures to the log"),
 )
@@ -54,7 +59,7 @@ def render_status(
     """
     gpus = [d for d in devices if d.snapshot.kind is DeviceKind.CUDA]
     stale = [] if stale_age_s is None else [f"⚠️ {format_stale(stale_age_s)}"]
-    tail = _render_advice(advice)
+    tail = "\n\n".join([*_warm_lines(devices), _render_advice(advice)])
     blocks = "\n\n".join([*stale, *(render_device(d) for d in gpus), tail])
     if len(blocks) <= LONGEST_TEXT:
         return blocks
@@ -136,8 +141,17 @@ def _kept_lines(device: DeviceMemory) -> list[str]:
 def _lease_lines(leases: Sequence[Lease]) -> list[str]:
     if not leases:
         return []
-    texts = (f"{x.model} {format_gib(x.size_bytes)} ({x.state})" for x in leases)
+    texts = (f"{x.title} {format_gib(x.size_bytes)} ({x.state})" for x in leases)
     return [f"  🤖 Danzar: {', '.join(texts)}"]
+
+
+def _warm_lines(devices: Sequence[DeviceMemory]) -> list[str]:
+    """What host RAM keeps for quicker loads."""
+    kept = [x for d in devices for x in d.leases if x.purpose == WARM_PURPOSE]
+    if not kept:
+        return []
+    texts = ", ".join(f"{x.model} {amount(x.size_bytes)}" for x in kept)
+    return [f"♨️ Kept warm in host RAM: {texts}; it leaves at once when memory is needed"]
 
 
 def _foreign_lines(device: DeviceMemory) -> list[str]:

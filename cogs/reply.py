@@ -149,7 +149,12 @@ class StreamedReply:
 
     def _on_position(self, place: QueuePlace) -> None:
         starts_waiting = self._draft.position is None
-        self._draft = replace(self._draft, position=place.position, expected_s=place.expected_s)
+        self._draft = replace(
+            self._draft,
+            position=place.position,
+            expected_s=place.expected_s,
+            bound_s=place.bound_s,
+        )
         if not starts_waiting or self._shown:
             self._touch_if_waiting()
         else:

@@ -29,12 +29,14 @@ class Draft:
     Attributes:
         position: Place in the queue while it waits; ``None`` when it doesn't.
         expected_s: When its turn is expected to come, seconds; ``None`` unknown.
+        bound_s: How long it should wait at most; ``None`` unknown.
         end: How it ended; ``None`` while it grows.
     """
 
     text: str = ""
     position: int | None = None
     expected_s: float | None = None
+    bound_s: float | None = None
     end: Answered | Stopped | Failed | None = None
 
 
@@ -62,7 +64,7 @@ def _tail(draft: Draft) -> str:
         case None if draft.text.strip():
             return CURSOR
         case None if draft.position is not None:
-            return f"⏳ Position {draft.position} in the queue{_expected(draft.expected_s)}."
+            return f"⏳ Position {draft.position} in the queue{_expected(draft)}."
         case None:
             return "⏳ Thinking…"
         case Stopped():
@@ -86,5 +88,10 @@ def render_footer(answered: Answered) -> str:
     return "\n".join(FOOTER_MARK + " ".join(line.split()) for line in lines if line)
 
 
-def _expected(expected_s: float | None) -> str:
-    return "" if expected_s is None else f", about {max(1, round(expected_s))} s"
+def _expected(draft: Draft) -> str:
+    expected_s, bound_s = draft.expected_s, draft.bound_s
+    if expected_s is None:
+        return ""
+    late = bound_s is not None and expected_s > bound_s
+    more = f": longer than the {bound_s:.0f} s that it should be" if late else ""
+    return f", about {max(1, round(expected_s))} s{more}"

@@ -37,10 +37,12 @@ from danzar.chat.question import ChatEvent, Question
 from danzar.chat.service import ChatService
 from danzar.chat.text import with_names
 from danzar.config.settings import Config
+from danzar.core.asker import Asker, RequestClass
 from danzar.errors import DanzarError
 from danzar.inference import OnPosition, Placed
 from danzar.units import format_size
 from danzar.vision.facts import measured_answer
+from danzar.vision.gate import FairGate
 from danzar.vision.service import Seen, VisionService
 from danzar.workers.contract import TextDelta
 
@@ -80,7 +82,7 @@ class VisionCog(commands.Cog, name="Vision"):
         self._config = config
         self._wording = Wording.of(config.active_profile)
         self._admission = Admission()
-        self._downloads = asyncio.Semaphore(_PICTURES_AT_ONCE)
+        self._downloads = FairGate(_PICTURES_AT_ONCE)
         self._menu = app_commands.ContextMenu(name="Ask Danzar", callback=self._on_menu)
         self._reply_settings = ReplySettings(
             edit_interval_s=config.bot.chat.edit_interval_s,
@@ -108,7 +110,7 @@ class VisionCog(commands.Cog, name="Vision"):
             return
         source = ctx.interaction or ctx.message
         text = with_names(question, names_in(ctx.message)).strip()
-        asked = Question(ctx.channel.id, source.id, ctx.author.display_name, text)
+        asked = _question(ctx.channel.id, source.id, ctx.author, text)
         with self._admission.enter(ctx.author.id, ctx.channel.id):
             await self.ask_about_pictures(ctx, ctx.author, pictures, asked)
 
@@ -129,7 +131,7 @@ class VisionCog(commands.Cog, name="Vision"):
         limit = self._config.bot.pictures.max_per_message
         left_out = [picture.filename for picture in pictures[limit:]]
         async with _typing(outlet):
-            results = await self._look_at_all(pictures[:limit])
+            results = await self._look_at_all(pictures[:limit], question.person)
         looks = [result.look for result in results]
         if not any(isinstance(look, Looked) for look in looks):
             await outlet.send(render_failures(looks), None, first=True)
@@ -156,13 +158,16 @@ class VisionCog(commands.Cog, name="Vision"):
 
         await StreamedReply(target, asker, self._reply_settings, extras).run(ask)
 
-    async def _look_at_all(self, pictures: Sequence[discord.Attachment]) -> list[_Result]:
+    async def _look_at_all(
+        self, pictures: Sequence[discord.Attachment], person: str | None
+    ) -> list[_Result]:
         """Look at them at once, so that the models get them in one batch."""
+        asker = Asker(RequestClass.VISION, person)
         async with asyncio.TaskGroup() as group:
-            looking = [group.create_task(self._look_at(picture)) for picture in pictures]
+            looking = [group.create_task(self._look_at(picture, asker)) for picture in pictures]
         return [task.result() for task in looking]
 
-    async def _look_at(self, picture: discord.Attachment) -> _Result:
+    async def _look_at(self, picture: discord.Attachment, asker: Asker) -> _Result:
         """Look at one picture; whatever is wrong with it stays its own."""
         name = picture.filename
         limit = self._config.bot.pictures.max_bytes
@@ -170,10 +175,10 @@ class VisionCog(commands.Cog, name="Vision"):
             size = f"it has {format_size(picture.size)}, and I look at {format_size(limit)} at most"
             return _Result(refusal(name, f"{size}."))
         try:
-            async with self._downloads:
+            async with self._downloads.enter(asker):
                 async with asyncio.timeout(_DOWNLOAD_TIMEOUT_S):
                     data = await picture.read()
-                seen = await self._vision.observe(data)
+                seen = await self._vision.observe(data, asker)
         except DISCORD_TROUBLE as error:
             log.info("a picture could not be downloaded: %s", error)
             return _Result(refusal(name, "I could not download it. Post it again."))
@@ -201,7 +206,7 @@ class VisionCog(commands.Cog, name="Vision"):
         self, interaction: discord.Interaction, pictures: Sequence[discord.Attachment], text: str
     ) -> None:
         user, channel_id = interaction.user, interaction.channel_id or 0
-        question = Question(channel_id, interaction.id, user.display_name, text)
+        question = _question(channel_id, interaction.id, user, text)
         with self._admission.enter(user.id, channel_id):
             await self.ask_about_pictures(interaction, user, pictures, question)
 
@@ -217,6 +222,10 @@ async def _after(lead: str | None, answer: AsyncGenerator[ChatEvent]) -> AsyncGe
             if lead is not None and isinstance(event, Placed):
                 yield TextDelta(lead)
                 lead = None
+
+
+def _question(channel_id: int, message_id: int, user: discord.abc.User, text: str) -> Question:
+    return Question(channel_id, message_id, user.display_name, text, person=str(user.id))
 
 
 @asynccontextmanager

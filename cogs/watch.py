@@ -74,7 +74,7 @@ class WatchCog(commands.Cog, name="Watch"):
         async def listen(event: Alert | Ended) -> None:
             await self._post(place, event)
 
-        status = await self._watches.start(source, listen)
+        status = await self._watches.start(source, listen, person=str(ctx.author.id))
         rules = len(self._config.active_profile.rules)
         await self._say(ctx, render_started(status, rules, place.mention, place.note))
 

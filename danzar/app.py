@@ -11,7 +11,11 @@ from cogs.gpu import GpuCog
 from cogs.gpu_desk import GpuDesk
 from cogs.gpu_game import GameCog
 from cogs.gpu_graph import Graphs
+from cogs.gpu_optimizer import OptimizerCog
+from cogs.gpu_resources import ResourcesCog
+from cogs.hints import HintsCog
 from cogs.incidents import AlertsPoster
+from cogs.queue import QueueCog
 from cogs.settings import SettingsCog
 from cogs.vision import VisionCog
 from cogs.watch import WatchCog
@@ -21,8 +25,11 @@ from danzar.config.settings import Config
 from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
 from danzar.http.status import serve_status
-from danzar.live.control import serve_control
+from danzar.live.control import Handler, serve_control
 from danzar.live.hangup import reload_on_hangup
+from danzar.optimizer.benchmark import Bench
+from danzar.optimizer.serve import optimizer_routes
+from danzar.resources.serve import resource_routes
 from danzar.services import Services, open_services, preload
 from danzar.status_facts import status_facts
 from danzar.telemetry.simulated import SimulatedCards
@@ -54,7 +61,9 @@ async def run_bot(config: Config, token: str) -> None:
                 serve_status(facts, services.manager, config.bot.http)
             )
             log.info("status at %s/v1/status", address)
-        await stack.enter_async_context(serve_control(services.live, data_folder(config)))
+        await stack.enter_async_context(
+            serve_control(services.live, data_folder(config), control_routes(services))
+        )
         await stack.enter_async_context(reload_on_hangup(services.live))
         preload(services)
         async with bot:
@@ -80,8 +89,19 @@ def make_cogs(bot: DanzarBot, services: Services) -> tuple[commands.Cog, ...]:
             _graphs(services),
         ),
         SettingsCog(bot, services.live),
+        QueueCog(bot, services.manager, services.store.audit),
+        HintsCog(bot, services.manager, lambda: services.live.config.models.use),
+        OptimizerCog(bot, services.optimizer_desk, services.store.recent_audit),
+        ResourcesCog(bot, services.resources),
         *games,
     )
+
+
+def control_routes(services: Services) -> dict[str, Handler]:
+    """What commands on this machine may ask of the bot, beside settings."""
+    desk, manager = services.optimizer_desk, services.manager
+    bench = Bench(manager, manager, services.optimizer, services.config, desk.note)
+    return {**optimizer_routes(desk, bench), **resource_routes(services.resources)}
 
 
 def _gpu_desk(services: Services) -> GpuDesk:

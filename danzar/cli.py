@@ -12,6 +12,8 @@ import typer
 
 from danzar.commands import terminal
 from danzar.commands.gpu_cli import add_commands
+from danzar.commands.optimizer_cli import add_commands as add_optimizer_commands
+from danzar.commands.resources_cli import add_commands as add_resource_commands
 from danzar.errors import DanzarError
 
 DEBUG_VARIABLE = "DANZAR_DEBUG"
@@ -29,10 +31,16 @@ app = typer.Typer(
 gpu_app = typer.Typer(help="The graphics cards.", no_args_is_help=True)
 models_app = typer.Typer(help="The models and their files.", no_args_is_help=True)
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
+resources_app = typer.Typer(help="What generating pictures and videos takes.", no_args_is_help=True)
+optimizer_app = typer.Typer(help="Batch sizes and clean-up.", no_args_is_help=True)
 app.add_typer(gpu_app, name="gpu")
 add_commands(gpu_app)
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
+app.add_typer(optimizer_app, name="optimizer")
+add_optimizer_commands(optimizer_app)
+app.add_typer(resources_app, name="resources")
+add_resource_commands(resources_app)
 
 ConfigOption = Annotated[
     Path | None,
@@ -314,6 +322,31 @@ def models_verify(
     bad = [model for model in checked if model.verified is None]
     if bad:
         raise DanzarError(f"{len(bad)} of {len(checked)} models are not in order: {bad[0].error}")
+
+
+@app.command()
+def queue(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Who is being answered by the running bot, and who waits for what."""
+    from danzar.commands.gpu_bot import ask
+    from danzar.commands.queue import print_queue
+    from danzar.config.load import load_config
+
+    answer = asyncio.run(ask(load_config(config), "queue"))
+    terminal.write_json(answer) if as_json else print_queue(answer, terminal.console())
+
+
+@app.command()
+def audit(
+    last: Annotated[int, typer.Option(min=1, max=10_000, help="Lines, at most.")] = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Who did what lately, by command or in Discord; oldest first."""
+    from danzar.commands import audit as command
+    from danzar.config.load import load_config
+
+    answer = command.read_audit(load_config(config), last)
+    terminal.write_json(answer) if as_json else command.print_audit(answer, terminal.console())
 
 
 @config_app.command("check")

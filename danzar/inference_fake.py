@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from danzar.core.asker import NOBODY, Asker
 from danzar.errors import ModelMissing
 from danzar.inference import MakeRequest, OnPosition, Outcome, Placed, Progress, QueuePlace
 from danzar.workers.contract import Generated, Part, Request, Result, TextDelta
@@ -55,6 +56,7 @@ class ScriptedInference:
 
     Attributes:
         asked: Every request with its model, in order.
+        askers: Who asked them, in the same order.
         closed_early: Requests whose generator was closed or cancelled before its result.
         placed: What each request is told about its place (with the model's name filled in),
             unless its script has a ``Placed`` of its own. ``Placed`` comes before the first
@@ -67,6 +69,7 @@ class ScriptedInference:
         self.seconds = seconds
         self.waited_s = 0.0
         self.asked: list[tuple[str, Request]] = []
+        self.askers: list[Asker] = []
         self.closed_early: list[Request] = []
         self._scripts: dict[tuple[str, type], list[Script]] = defaultdict(list)
 
@@ -83,6 +86,7 @@ class ScriptedInference:
         model: str,
         request: Request | MakeRequest,
         *,
+        asker: Asker = NOBODY,
         on_position: OnPosition | None = None,
     ) -> AsyncGenerator[Progress]:
         """Play the next script of this model for this kind of request.
@@ -92,6 +96,7 @@ class ScriptedInference:
         """
         request = request(self._place(model)) if callable(request) else request
         self.asked.append((model, request))
+        self.askers.append(asker)
         finished = False
         try:
             async for progress in self._play(model, self._next(model, request), on_position):
@@ -102,9 +107,15 @@ class ScriptedInference:
                 self.closed_early.append(request)
             raise
 
-    async def call(self, model: str, request: Request) -> Outcome:
+    def batch_size(self, model: str) -> int | None:
+        """Not known: batches stay as configured."""
+        return None
+
+    async def call(
+        self, model: str, request: Request | MakeRequest, *, asker: Asker = NOBODY
+    ) -> Outcome:
         """Play the next script and return its result."""
-        async for progress in self.stream(model, request):
+        async for progress in self.stream(model, request, asker=asker):
             if isinstance(progress, Outcome):
                 return progress
         raise AssertionError(f"the script of {model} for {type(request).__name__} has no result")

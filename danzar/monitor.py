@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -47,6 +47,7 @@ class Alert:
 
 
 OnAlert = Callable[[Alert], Awaitable[None]]
+Source = Callable[[], Iterable[Observation]]
 
 
 class MemoryMonitor:
@@ -72,6 +73,7 @@ class MemoryMonitor:
         self._open: OpenIncidents = NONE_OPEN
         self._alerts: deque[Alert] = deque(maxlen=_KEPT_ALERTS)
         self._listeners: list[OnAlert] = []
+        self._sources: list[Source] = []
 
     @property
     def is_enabled(self) -> bool:
@@ -95,6 +97,10 @@ class MemoryMonitor:
     def add_listener(self, listener: OnAlert) -> None:
         """Have ``listener`` called with every alert, one after the other."""
         self._listeners.append(listener)
+
+    def add_source(self, source: Source) -> None:
+        """Ask ``source`` at every check for other troubles, under keys of its own."""
+        self._sources.append(source)
 
     async def start(self) -> None:
         """Check from now on, at once first."""
@@ -164,6 +170,7 @@ class MemoryMonitor:
                 memory = self._observe_device(device, now_s)
                 is_full = memory.level is not None and memory.level > Level.NORMAL
                 seen += [memory, *observe_troubles(device, open_keys, hot_c, is_full=is_full)]
+        seen += [observation for source in self._sources for observation in source()]
         gone = self._open.by_key.keys() - {s.key for s in seen}
         text = "The device is no longer there"
         return seen + [Observation(key, Level.NORMAL, text) for key in sorted(gone)]

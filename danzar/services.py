@@ -6,19 +6,33 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from danzar.broker.leak_watch import LeakWatch
 from danzar.broker.manager import ModelManager
 from danzar.broker.open_manager import open_manager
+from danzar.broker.optimizer_rules import upkeep_rules
 from danzar.broker.reservations import Reservations
 from danzar.broker.rules import ledger_rules
+from danzar.broker.upkeep import Upkeep
 from danzar.chat.service import ChatService
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
 from danzar.graph import UseHistory
-from danzar.live.followers import follow_manager, follow_monitor
+from danzar.live.followers import (
+    follow_manager,
+    follow_monitor,
+    follow_upkeep,
+    follow_vision,
+)
 from danzar.live.live_config import LiveConfig
 from danzar.loop_lag import LoopLag
 from danzar.monitor import MemoryMonitor
+from danzar.optimizer.desk import OptimizerDesk, audit_automatic
+from danzar.optimizer.follow import follow_optimizer
+from danzar.optimizer.optimizer import MemoryOptimizer, Parts
+from danzar.resources.machine import LiveMachine
+from danzar.resources.manager import ResourceManager
+from danzar.resources.open_resources import compute_capabilities, open_resources
 from danzar.running import running
 from danzar.store import Store
 from danzar.telemetry.base import Telemetry
@@ -44,6 +58,10 @@ class Services:
     manager: ModelManager
     gpu_memory_manager: GpuMemoryManager
     monitor: MemoryMonitor
+    upkeep: Upkeep
+    resources: ResourceManager
+    optimizer: MemoryOptimizer
+    optimizer_desk: OptimizerDesk
     store: Store
     vision: VisionService
     watches: WatchService
@@ -83,11 +101,42 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             interval_s=memory.memory_check_interval,
             enabled=memory.enable_memory_monitoring,
         )
+        state = manager.scheduler.state
+        upkeep = Upkeep(manager.workers, manager.recycle, sampler, state, upkeep_rules(config))
+        leaks = LeakWatch(
+            manager.workers, lambda: sampler.reading.snapshots, manager.recycle, state
+        )
+        monitor.add_source(manager.observe)
+        monitor.add_source(leaks.observe)
+        resources = await stack.enter_async_context(
+            open_resources(
+                config,
+                LiveMachine(
+                    gpu_mm,
+                    manager.scheduler.ledger,
+                    manager.models,
+                    await compute_capabilities(telemetry),
+                ),
+                upkeep,
+            )
+        )
+        monitor.add_source(resources.observe)
         loop_lag = LoopLag()
         store = await stack.enter_async_context(
             Store.open(
                 data_folder(config) / "danzar.db", keep_messages=config.bot.chat.keep_messages
             )
+        )
+        optimizer = MemoryOptimizer(
+            config.vram.optimizer,
+            Parts(
+                manager,
+                upkeep,
+                gpu_mm,
+                sampler.refresh,
+                audit_automatic(store.audit),
+                config.bot.watch.batch_size,
+            ),
         )
         reservations = Reservations(
             ledger_rules(config, sampler.reading.snapshots).reservations,
@@ -100,6 +149,9 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
                 sampler.run(),
                 manager.run(),
                 monitor.run(),
+                upkeep.run(),
+                leaks.run(),
+                optimizer.run(),
                 loop_lag.run(),
                 use_history.run(sampler.readings()),
             )
@@ -118,6 +170,9 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         followers = (
             follow_manager(manager, reservations, lambda: sampler.reading.snapshots),
             follow_monitor(gpu_mm, monitor),
+            follow_upkeep(upkeep),
+            follow_vision(vision),
+            follow_optimizer(optimizer),
         )
         live = await asyncio.to_thread(LiveConfig, config, followers, audit=store.audit)
         yield Services(
@@ -127,6 +182,10 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             manager=manager,
             gpu_memory_manager=gpu_mm,
             monitor=monitor,
+            upkeep=upkeep,
+            resources=resources,
+            optimizer=optimizer,
+            optimizer_desk=OptimizerDesk(optimizer, live, store.audit),
             store=store,
             vision=vision,
             watches=watches,

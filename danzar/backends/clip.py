@@ -10,14 +10,18 @@ import msgspec
 import open_clip  # type: ignore[import-untyped]
 import torch
 
-from danzar.backends import torch_device
+from danzar.backends import torch_device, warm_weights
+from danzar.backends.batch_work import measured_batch, timed_batch
 from danzar.backends.pictures import to_image
 from danzar.backends.settings import read_settings
 from danzar.errors import BadInput, ModelMissing, ModelRefused
 from danzar.workers.contract import (
     Backend,
+    BatchWork,
     LoadReport,
     LoadSpec,
+    MeasureBatch,
+    MeasuredBatch,
     Part,
     Picture,
     Rank,
@@ -25,9 +29,11 @@ from danzar.workers.contract import (
     RankedConcept,
     Request,
     Result,
+    WarmCopy,
 )
 
 _CONCEPT_SETS_KEPT: Final = 32
+_WARM_UP: Final = ("warm-up",)
 _UNREADABLE: Final = (RuntimeError, ValueError, KeyError, OSError, EOFError, pickle.UnpicklingError)
 
 
@@ -75,18 +81,48 @@ class ClipBackend:
 
     def run(self, request: Request, is_cancelled: Callable[[], bool]) -> Iterator[Part | Result]:
         """See ``Backend.run``."""
-        if not isinstance(request, Rank):
-            raise BadInput(f"A CLIP model can't answer {type(request).__name__}.")
+        with torch_device.memory_errors(self._name), torch.inference_mode():
+            match request:
+                case Rank():
+                    answer: Result = self._answer(request, is_cancelled)
+                case MeasureBatch(batch):
+                    answer = MeasuredBatch(self._measure(batch))
+                case _:
+                    raise BadInput(f"A CLIP model can't answer {type(request).__name__}.")
+        yield answer
+
+    def _answer(self, request: Rank, is_cancelled: Callable[[], bool]) -> RankedBatch:
         concepts = self._check_concepts(request.concepts)
         ranked: list[tuple[RankedConcept, ...]] = []
-        step = self._settings.max_batch
-        with torch_device.memory_errors(self._name), torch.inference_mode():
-            for start in range(0, len(request.pictures), step):
-                if is_cancelled():
-                    break
-                scores = self._score(request.pictures[start : start + step], concepts)
-                ranked += [_rank(concepts, row) for row in scores]
-        yield RankedBatch(tuple(ranked))
+        work: list[BatchWork] = []
+        step = request.at_once or self._settings.max_batch
+        for start in range(0, len(request.pictures), step):
+            if is_cancelled():
+                break
+            batch = request.pictures[start : start + step]
+            scores, took = timed_batch(
+                functools.partial(self._score, batch, concepts),
+                batch=len(batch),
+                pixels=self._pixels,
+                device=self._device,
+            )
+            ranked += [_rank(concepts, row) for row in scores]
+            work.append(took)
+        return RankedBatch(tuple(ranked), tuple(work))
+
+    def _measure(self, count: int) -> BatchWork:
+        return measured_batch(
+            functools.partial(self._score, _blanks(count), _WARM_UP),
+            batch=count,
+            pixels=self._pixels,
+            device=self._device,
+        )
+
+    @property
+    def _pixels(self) -> int:
+        size = self._model.visual.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return int(height * width)
 
     def close(self) -> None:
         """See ``Backend.close``."""
@@ -94,14 +130,18 @@ class ClipBackend:
         self._model = None
         torch_device.give_back()
 
+    def freeze(self, address: str, limit_bytes: int) -> WarmCopy:
+        """See ``Freezable.freeze``."""
+        parts = (self._model, self._preprocess, self._tokenizer)
+        return warm_weights.freeze(parts, address, limit_bytes)
+
     def warm_up(self) -> None:
         """Compute once, so that loading shows the memory it takes and the first answer is quick.
 
         On a card a whole batch: the most that it will ever take is measured at the load.
         """
-        blank = Picture(8, 8, "rgb", bytes(3 * 8 * 8))
         count = 1 if self._device.type == "cpu" else self._settings.max_batch
-        for _ in self.run(Rank((blank,) * count, ("warm-up",)), bool):
+        for _ in self.run(Rank(_blanks(count), _WARM_UP), bool):
             pass
 
     def _check_concepts(self, concepts: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,6 +179,28 @@ def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
     settings = read_settings(spec, ClipSettings)
     device = torch_device.prepare(spec, settings.threads, settings.gpu_memory_fraction)
     name, weights = _find_weights(spec, settings)
+    with torch_device.memory_errors(spec.name):
+        kept = warm_weights.thaw_or_none(spec.warm, device)
+    parts = _from_file(spec, settings, device) if kept is None else kept
+    backend = ClipBackend(spec, settings, *parts)
+    backend.warm_up()
+    model = parts[0]
+    parameters = sum(each.numel() for each in model.parameters())
+    architecture = "its own" if weights is None else name
+    details = {"architecture": architecture, "parameters": f"{parameters / 1e6:.1f} million"}
+    return backend, LoadReport(torch_device.weights_bytes(model), details, warm=kept is not None)
+
+
+def prepare() -> None:
+    """Importing this module has imported all that a load needs."""
+    torch_device.begin_computing()
+
+
+def _from_file(
+    spec: LoadSpec, settings: ClipSettings, device: torch.device
+) -> tuple[Any, Callable[..., torch.Tensor], Callable[[list[str]], torch.Tensor]]:
+    """The model, what makes a picture its input, and what makes texts its input."""
+    name, weights = _find_weights(spec, settings)
     try:
         with torch_device.memory_errors(spec.name):
             # weights_only (its default) keeps pickles from running code.
@@ -148,12 +210,7 @@ def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
     except _UNREADABLE as exc:
         raise ModelRefused(f"{spec.name}: open_clip can't load {spec.path}: {exc}") from exc
     model.eval()
-    backend = ClipBackend(spec, settings, model, preprocess, open_clip.get_tokenizer(name))
-    backend.warm_up()
-    parameters = sum(each.numel() for each in model.parameters())
-    architecture = "its own" if weights is None else name
-    details = {"architecture": architecture, "parameters": f"{parameters / 1e6:.1f} million"}
-    return backend, LoadReport(torch_device.weights_bytes(model), details)
+    return model, preprocess, open_clip.get_tokenizer(name)
 
 
 def _find_weights(spec: LoadSpec, settings: ClipSettings) -> tuple[str, str | None]:
@@ -167,6 +224,10 @@ def _find_weights(spec: LoadSpec, settings: ClipSettings) -> tuple[str, str | No
     if name not in open_clip.list_models():
         raise ModelRefused(f"{spec.name}: open_clip knows no architecture {name!r}.")
     return name, str(path)
+
+
+def _blanks(count: int) -> tuple[Picture, ...]:
+    return (Picture(8, 8, "rgb", bytes(3 * 8 * 8)),) * count
 
 
 def _rank(concepts: tuple[str, ...], scores: list[float]) -> tuple[RankedConcept, ...]:

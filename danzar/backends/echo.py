@@ -14,6 +14,7 @@ import msgspec
 from danzar.backends.settings import read_settings
 from danzar.broker.identity import identify
 from danzar.errors import BackendFailed, BadInput, ModelRefused, OutOfMemory
+from danzar.workers import segment
 from danzar.workers.contract import (
     Backend,
     CountTokens,
@@ -26,10 +27,12 @@ from danzar.workers.contract import (
     Result,
     TextDelta,
     TokenCounts,
+    WarmCopy,
 )
 
 _NAP_S: Final = 0.01
 _CRASH_STATUS: Final = 3
+_KEPT: Final = b"echo was here"
 
 Trouble = Literal["none", "exit", "abort", "hang", "out_of_memory", "error"]
 
@@ -49,6 +52,8 @@ class EchoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         card_s: Seconds that it takes to fill the card, and to empty it.
         card_bytes: What it holds on the first card that it sees.
         card_keeps: It does not give that back while its process lives.
+        keep_bytes: What a copy of it takes in host RAM; 0: it can't be kept.
+        keep_s: Seconds that leaving the copy takes.
         card_folder: Where it notes that, for a driver that is a fake and can't know.
     """
 
@@ -63,6 +68,8 @@ class EchoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     card_s: float = 0.0
     card_bytes: int = 0
     card_keeps: bool = False
+    keep_bytes: int = 0
+    keep_s: float = 0.0
     card_folder: str | None = None
 
 
@@ -88,6 +95,16 @@ class EchoBackend:
         """See ``Backend.close``."""
         self._held = None
         self._card.empty()
+
+    def freeze(self, address: str, limit_bytes: int) -> WarmCopy:
+        """See ``Freezable.freeze``."""
+        size_bytes = self._settings.keep_bytes
+        time.sleep(self._settings.keep_s)
+        if not 0 < size_bytes <= limit_bytes:
+            raise BackendFailed(f"echo: {size_bytes} bytes can't be kept in {limit_bytes}.")
+        copy = segment.create(address, size_bytes)
+        copy[: len(_KEPT)] = _KEPT
+        return WarmCopy(address, size_bytes, seal="echo")
 
     def _generate(
         self, request: Generate, is_cancelled: Callable[[], bool]
@@ -128,7 +145,16 @@ def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
     card = _Card(spec.name, settings)
     card.fill()
     held_bytes = settings.card_bytes or settings.hold_bytes
-    return EchoBackend(settings, card), LoadReport(held_bytes, {"engine": "echo"})
+    report = LoadReport(held_bytes, {"engine": "echo"}, warm=_is_warm(spec.warm))
+    return EchoBackend(settings, card), report
+
+
+def _is_warm(copy: WarmCopy | None) -> bool:
+    """Whether there is a copy, and it can be read."""
+    if copy is None:
+        return False
+    mapping = segment.attach(copy.address, copy.size_bytes, private=True)
+    return mapping[: len(_KEPT)] == _KEPT
 
 
 class _Card:

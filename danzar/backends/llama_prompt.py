@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
-import llama_cpp
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
+from danzar.backends.llama_native import NativeModel
 from danzar.errors import BadInput
 from danzar.workers.contract import ChatMessage
 
@@ -33,16 +33,16 @@ class PromptWriter:
         self.origin = origin
 
     @classmethod
-    def of(cls, llama: llama_cpp.Llama) -> "PromptWriter":
+    def of(cls, native: NativeModel) -> "PromptWriter":
         """The writer for a loaded model."""
-        template = llama.metadata.get("tokenizer.chat_template")
+        template = native.metadata("tokenizer.chat_template")
         formatter = Jinja2ChatFormatter(
             template=template or _FALLBACK,
-            eos_token=_token_text(llama, llama.token_eos()),
-            bos_token=_token_text(llama, llama.token_bos()),
+            eos_token=native.token_text(native.eos_token),
+            bos_token=native.token_text(native.bos_token),
         )
         origin = "fallback (ChatML)" if template is None else "the file's own"
-        return cls(formatter, control_pattern(_control_tokens(llama)), origin)
+        return cls(formatter, control_pattern(native.control_tokens()), origin)
 
     def write(self, messages: tuple[ChatMessage, ...]) -> tuple[str, bool]:
         """The prompt, and whether the tokenizer must still add its beginning-of-text token.
@@ -82,21 +82,3 @@ def control_pattern(tokens: list[str]) -> re.Pattern[str]:
     """A pattern for any of the spellings; the longest first."""
     spellings = sorted((token for token in tokens if token.strip()), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, spellings)) or r"(?!)")
-
-
-def _control_tokens(llama: llama_cpp.Llama) -> list[str]:
-    vocab = llama_cpp.llama_model_get_vocab(llama.model)
-    return [
-        _token_text(llama, token)
-        for token in range(llama.n_vocab())
-        if llama_cpp.llama_vocab_is_control(vocab, token)
-        or llama_cpp.llama_vocab_is_eog(vocab, token)
-    ]
-
-
-def _token_text(llama: llama_cpp.Llama, token: int) -> str:
-    if token < 0:
-        return ""
-    vocab = llama_cpp.llama_model_get_vocab(llama.model)
-    text: bytes | None = llama_cpp.llama_vocab_get_text(vocab, token)
-    return (text or b"").decode(errors="replace")

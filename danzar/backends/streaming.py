@@ -7,12 +7,12 @@ class TextStream:
     """Collects bytes, keeps back what may still change, and says when enough has come together.
 
     Kept back: bytes of an unfinished character, and text that may be the beginning of a stop word.
-    The first piece leaves at once, later ones at most every ``pause_s`` seconds.
+    The first piece leaves at once, later ones at most every ``pause_s`` seconds, which may change.
     """
 
     def __init__(self, stop: tuple[str, ...], pause_s: float) -> None:
         self._stop = tuple(word for word in stop if word)
-        self._pause_s = pause_s
+        self.pause_s = pause_s
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
         self._next_s = 0.0
@@ -38,7 +38,7 @@ class TextStream:
         ready = len(self._text) - (0 if self.stopped else self._kept_back())
         text, self._text = self._text[:ready], self._text[ready:]
         if text:
-            self._next_s = now_s + self._pause_s
+            self._next_s = now_s + self.pause_s
         return text
 
     def _cut_at_stop(self) -> None:

@@ -26,6 +26,12 @@ def prepare(spec: LoadSpec, threads: int | None, gpu_memory_fraction: float | No
     return device
 
 
+def begin_computing() -> None:
+    """Start torch's threads and its CPU kernels, which the first request would wait for."""
+    with torch.inference_mode():
+        torch.nn.functional.conv2d(torch.zeros(1, 3, 32, 32), torch.zeros(8, 3, 3, 3))
+
+
 @contextlib.contextmanager
 def memory_errors(name: str) -> Iterator[None]:
     """Turn torch's many ways to say that memory ran out into ``OutOfMemory``."""

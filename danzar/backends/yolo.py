@@ -1,6 +1,9 @@
 """Objects in pictures, by ultralytics YOLO."""
 
+import functools
 import hashlib
+import importlib
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -9,26 +12,33 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
+import torch
 
-from danzar.backends import torch_device
+from danzar.backends import torch_device, warm_weights
+from danzar.backends.batch_work import measured_batch, timed_batch
 from danzar.backends.pictures import to_array
 from danzar.backends.settings import read_settings
 from danzar.errors import BadInput, ModelMissing, ModelRefused
 from danzar.workers.contract import (
     Backend,
+    BatchWork,
     Detect,
     DetectedBatch,
     DetectedObject,
     LoadReport,
     LoadSpec,
+    MeasureBatch,
+    MeasuredBatch,
     Part,
     Picture,
     Request,
     Result,
+    WarmCopy,
 )
 
 _READ_BYTES: Final = 1024**2
 _LABELS_TOLD: Final = 20
+_STRIDE_PX: Final = 32
 # Read when ultralytics is imported: no installing at run time, no network, no foreign pickles.
 _ENVIRONMENT: Final = {
     "YOLO_AUTOINSTALL": "false",
@@ -73,32 +83,66 @@ class YoloBackend:
 
     def run(self, request: Request, is_cancelled: Callable[[], bool]) -> Iterator[Part | Result]:
         """See ``Backend.run``."""
-        if not isinstance(request, Detect):
-            raise BadInput(f"A YOLO model can't answer {type(request).__name__}.")
+        match request:
+            case Detect():
+                yield self._answer(request, is_cancelled)
+            case MeasureBatch(batch):
+                yield MeasuredBatch(self._measure(batch))
+            case _:
+                raise BadInput(f"A YOLO model can't answer {type(request).__name__}.")
+
+    def _answer(self, request: Detect, is_cancelled: Callable[[], bool]) -> DetectedBatch:
         classes = self._class_ids(request.classes)
         found: list[tuple[DetectedObject, ...]] = []
-        step = self._settings.max_batch
+        work: list[BatchWork] = []
+        step = request.at_once or self._settings.max_batch
         for start in range(0, len(request.pictures), step):
             if is_cancelled():
                 break
             batch = request.pictures[start : start + step]
-            found += self._detect(batch, request.confidence, classes)
-        yield DetectedBatch(tuple(found))
+            rows, took = timed_batch(
+                functools.partial(self._detect, batch, request.confidence, classes),
+                batch=len(batch),
+                pixels=_pixels(batch, self._settings.imgsz),
+                device=self._torch_device,
+            )
+            found += rows
+            work.append(took)
+        return DetectedBatch(tuple(found), tuple(work))
 
     def close(self) -> None:
         """See ``Backend.close``."""
         self._model = None
         torch_device.give_back()
 
+    def freeze(self, address: str, limit_bytes: int) -> WarmCopy:
+        """See ``Freezable.freeze``."""
+        self._model.predictor = None  # made anew from the model by the next request
+        return warm_weights.freeze(self._model, address, limit_bytes)
+
     def warm_up(self) -> None:
         """Compute once, so that loading shows the memory it takes and the first answer is quick.
 
         On a card a whole batch: the most that it will ever take is measured at the load.
         """
-        side = self._settings.imgsz
-        blank = Picture(side, side, "rgb", bytes(3 * side * side))
         count = 1 if self._device == "cpu" else self._settings.max_batch
-        self._detect((blank,) * count, 0.5, None)
+        self._detect(self._blanks(count), 0.5, None)
+
+    def _measure(self, count: int) -> BatchWork:
+        return measured_batch(
+            functools.partial(self._detect, self._blanks(count), 0.5, None),
+            batch=count,
+            pixels=self._settings.imgsz**2,
+            device=self._torch_device,
+        )
+
+    def _blanks(self, count: int) -> tuple[Picture, ...]:
+        side = self._settings.imgsz
+        return (Picture(side, side, "rgb", bytes(3 * side * side)),) * count
+
+    @property
+    def _torch_device(self) -> torch.device:
+        return torch.device(self._device)
 
     def _detect(
         self, pictures: tuple[Picture, ...], confidence: float, classes: list[int] | None
@@ -130,8 +174,34 @@ class YoloBackend:
 def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
     """See ``LoadBackend``."""
     settings = read_settings(spec, YoloSettings)
-    path = _check_file(spec, settings)
     device = torch_device.prepare(spec, settings.threads, settings.gpu_memory_fraction)
+    kept = _from_warm(spec, device)
+    model = _from_file(spec, settings, device) if kept is None else kept
+    details = {"classes": _list(model.names.values()), "imgsz": str(settings.imgsz)}
+    backend = YoloBackend(spec.name, model, spec.torch_device, settings)
+    backend.warm_up()
+    size_bytes = torch_device.weights_bytes(model.model)
+    return backend, LoadReport(size_bytes, details, warm=kept is not None)
+
+
+def prepare() -> None:
+    """Import all that a load would, without touching a card."""
+    _import_ultralytics()
+    importlib.import_module("ultralytics.models.yolo.detect")
+    importlib.import_module("torchvision.ops")
+    torch_device.begin_computing()
+
+
+def _from_warm(spec: LoadSpec, device: torch.device) -> Any:  # noqa: ANN401 - has no types
+    if spec.warm is None:
+        return None
+    _import_ultralytics()
+    with torch_device.memory_errors(spec.name):
+        return warm_weights.thaw_or_none(spec.warm, device)
+
+
+def _from_file(spec: LoadSpec, settings: YoloSettings, device: torch.device) -> Any:  # noqa: ANN401
+    path = _check_file(spec, settings)
     make_yolo = _import_ultralytics()
     try:
         with torch_device.memory_errors(spec.name):
@@ -139,10 +209,7 @@ def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
             model.to(device)
     except (TypeError, AttributeError, KeyError, EOFError) as exc:
         raise ModelRefused(f"{spec.name}: {path} is no YOLO checkpoint: {exc}") from exc
-    details = {"classes": _list(model.names.values()), "imgsz": str(settings.imgsz)}
-    backend = YoloBackend(spec.name, model, spec.torch_device, settings)
-    backend.warm_up()
-    return backend, LoadReport(torch_device.weights_bytes(model.model), details)
+    return model
 
 
 def _check_file(spec: LoadSpec, settings: YoloSettings) -> Path:
@@ -177,6 +244,17 @@ def _list(labels: Iterable[str]) -> str:
     every = list(labels)
     told = ", ".join(every[:_LABELS_TOLD])
     return told if len(every) <= _LABELS_TOLD else f"{told} and {len(every) - _LABELS_TOLD} more"
+
+
+def _pixels(pictures: tuple[Picture, ...], side: int) -> int:
+    """Of each picture, as ultralytics scales a batch: to its own shape where all have the same."""
+    shapes = {(picture.width, picture.height) for picture in pictures}
+    if len(shapes) != 1:
+        return side * side
+    width, height = shapes.pop()
+    scale = side / max(width, height)
+    strides = (math.ceil(round(x * scale) / _STRIDE_PX) * _STRIDE_PX for x in (width, height))
+    return math.prod(strides)
 
 
 def _read_boxes(result: Any) -> tuple[DetectedObject, ...]:  # noqa: ANN401

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from danzar.broker.rules import CHAT, VISION, with_rules
+from danzar.broker.warm_rules import warm_bytes
 from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
 from danzar.core.model import ModelFacts
@@ -12,6 +13,7 @@ from danzar.core.variant import Rung, Variant
 from danzar.errors import ModelError
 from danzar.estimate.gguf import CUDA_CONTEXT_BYTES
 from danzar.estimate.torch_files import CUDA_CONTEXT_BYTES as TORCH_CONTEXT_BYTES
+from danzar.estimate.torch_files import batch_of
 from danzar.estimate.variants import MIN_CONTEXT, gguf_variants, torch_variants
 from danzar.models.manifest import resolve, slots_of
 from danzar.units import MIB
@@ -53,6 +55,8 @@ def _facts(config: Config, name: str, entry: ModelEntry) -> ModelFacts:
         context_bytes=0 if entry.memory is not None else _CONTEXT_BYTES.get(engine, 0),
         process_bytes=_PROCESS_BYTES.get(engine, _UNKNOWN_BYTES),
         slots=slots_of(config, entry),
+        batch=batch_of(entry.backend, entry.settings),
+        warm_bytes=warm_bytes(config, name, entry),
     )
     return with_rules(needed, config)
 

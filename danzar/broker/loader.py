@@ -4,20 +4,25 @@ load     a fresh reading: is what was booked free?   no: TOO_FULL, and nothing w
          the leases go to the journal, the worker loads, the driver measures what that took
 unload   the worker closes the model or ends; the driver must show 90 % of the bytes back
          (``pool``); what stays is reported as lost, and the book keeps it from everyone
+cancel   a load ahead ends before it is done: its process is killed; then as after an unload
 """
 
+import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from danzar.broker.decision import Decision, DecisionKind, make_decision, unload_kind
 from danzar.broker.driver_view import held_by, is_on_cpu, shortage
 from danzar.broker.journal import LeaseRow
 from danzar.broker.pool import WorkerPool
+from danzar.broker.pool_worker import Measure
 from danzar.core.book import LeaseState
 from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.events import (
+    CancelLoad,
     DeviceBytes,
     Event,
     LoadFailed,
@@ -35,6 +40,22 @@ from danzar.units import format_size
 log = logging.getLogger(__name__)
 
 _KEPT_DECISIONS = 200
+
+Unload = Callable[[str, Measure], Awaitable[DeviceBytes]]
+
+
+@dataclass(slots=True)
+class _Running:
+    """A load under way.
+
+    Attributes:
+        work: The part of it that may be cancelled.
+        over: Set when all of it is over, and reported unless it was cancelled.
+    """
+
+    work: asyncio.Task[DeviceBytes]
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: bool = False
 
 
 class _TooFullError(Exception):
@@ -54,6 +75,7 @@ class Loader:
         self._sampler = sampler
         self._post = post
         self._in_flight: dict[int, StartLoad] = {}
+        self._running: dict[int, _Running] = {}
         self._resident: dict[str, StartLoad] = {}
         self.decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
 
@@ -61,9 +83,14 @@ class Loader:
         """Load a model and report ``LoadFinished`` or ``LoadFailed``."""
         self._decide(DecisionKind.LOAD, effect.model, effect.placed.reason, device.label)
         self._in_flight[effect.load_id] = effect
+        running = _Running(asyncio.ensure_future(self._load(effect, device)))
+        self._running[effect.load_id] = running
         started_s = time.monotonic()
         try:
-            measured = await self._load(effect, device)
+            measured = await running.work
+        except asyncio.CancelledError:
+            if not running.cancelled:
+                raise
         except _TooFullError as exc:
             await self._failed(effect, str(exc), LoadFailure.TOO_FULL)
         except OutOfMemory as exc:
@@ -74,20 +101,43 @@ class Loader:
             log.exception("loading %s failed", effect.model)
             await self._failed(effect, f"an unexpected {type(exc).__name__}", LoadFailure.ERROR)
         else:
-            await self._finished(effect, device, measured, time.monotonic() - started_s)
+            if not running.cancelled:
+                await self._finished(effect, device, measured, time.monotonic() - started_s)
         finally:
-            del self._in_flight[effect.load_id]
+            del self._in_flight[effect.load_id], self._running[effect.load_id]
+            running.over.set()
+
+    async def cancel(self, effect: CancelLoad) -> None:
+        """End a load that was begun, and report ``UnloadFinished``, with what did not come back.
+
+        Its process is killed. Where that hosts other models, the load comes to its end first.
+        """
+        where = _label(self._sampler.reading.snapshots, effect.device_uuid)
+        reason = f"its load was cancelled: {effect.reason}"
+        self._decide(DecisionKind.UNLOAD, effect.model, reason, where)
+        running = self._running.get(effect.load_id)
+        if running is not None:
+            running.cancelled = True
+            if self._pool.can_cancel(effect.model):
+                running.work.cancel()
+            await running.over.wait()
+        await self._unloaded(effect, self._pool.end_cancelled)
 
     async def unload(self, effect: StartUnload) -> None:
         """Unload a model and report ``UnloadFinished``, with what did not come back."""
         where = _label(self._sampler.reading.snapshots, effect.device_uuid)
         self._decide(unload_kind(effect.reason), effect.model, effect.reason, where)
+        if effect.keep_bytes:
+            await self._pool.keep(effect.model, effect.keep_bytes)
+        await self._unloaded(effect, self._pool.unload)
+
+    async def _unloaded(self, effect: StartUnload | CancelLoad, unload: Unload) -> None:
         loaded = self._resident.pop(effect.model, None)
         if loaded is not None:
             await self._note(loaded, LeaseState.RELEASING)
         lost: DeviceBytes = ()
         try:
-            lost = await self._pool.unload(effect.model, self._measure)
+            lost = await unload(effect.model, self._measure)
         except DanzarError as exc:
             # The worker is gone, and with it everything that it held.
             log.warning("unload of %s: %s", effect.model, exc)
@@ -95,6 +145,7 @@ class Loader:
         snapshots = (await self._sampler.refresh()).snapshots
         if loaded is not None and lost:
             await self._lost(loaded, lost, snapshots)
+        self._pool.warm.look_soon()
         self._post(UnloadFinished(effect.model, effect.load_id, snapshots, lost))
 
     def note_lost(self, model: str, device_uuid: str, reason: str) -> None:
@@ -105,6 +156,7 @@ class Loader:
     # --- one load ----------------------------------------------------------------------------
 
     async def _load(self, effect: StartLoad, device: DeviceSnapshot) -> DeviceBytes:
+        await self._pool.warm.settled()
         await self._check_room(effect)
         await self._note(effect, LeaseState.CLAIMED)
         return await self._pool.load(effect.model, device, effect.placed, self._measure)
@@ -145,7 +197,9 @@ class Loader:
         self._resident[effect.model] = effect
         # A simulated card shows what was booked: nothing was measured.
         known = () if device.simulated else measured
-        self._post(LoadFinished(effect.model, effect.load_id, known, snapshots, seconds))
+        way = self._pool.way_of(effect.model)
+        self._pool.warm.look_soon()
+        self._post(LoadFinished(effect.model, effect.load_id, known, snapshots, seconds, way))
 
     async def _failed(self, effect: StartLoad, reason: str, cause: LoadFailure) -> None:
         where = _label(self._sampler.reading.snapshots, effect.device_uuid)

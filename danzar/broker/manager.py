@@ -8,47 +8,71 @@ import asyncio
 import itertools
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from danzar.broker.batch_resizer import BatchResizer
 from danzar.broker.decision import Decision
 from danzar.broker.loader import Loader
+from danzar.broker.local_time import local_s
 from danzar.broker.model_view import ModelView, model_views
 from danzar.broker.pool import WorkerPool
+from danzar.broker.pool_worker import PoolWorker
+from danzar.broker.prefetch_view import PrefetchView, prefetch_view
+from danzar.broker.queue_view import QueueView, queue_views
 from danzar.broker.tickets import Tickets
+from danzar.core.asker import NOBODY, Asker
+from danzar.core.batch_curve import BatchPoint
+from danzar.core.batch_tuning import BatchView, batch_views
 from danzar.core.book import Limit, Margins, Reservation
-from danzar.core.device import DeviceSnapshot, find_device
+from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
 from danzar.core.events import (
+    BatchChanged,
+    BatchesMeasured,
+    BatchFixed,
+    CancelLoad,
     Decided,
+    DropWarm,
     Effect,
     Event,
     FactsChanged,
+    HintGiven,
     JobEnded,
     JobSubmitted,
+    LoadEffect,
     LoadFinished,
     LoadRequested,
     PinChanged,
     PreloadRequested,
     QueueMoved,
+    RecycleRequested,
     RefuseJob,
     ReservationsChanged,
+    ResizeBatch,
     SnapshotsTaken,
+    SpillFound,
     StartJob,
     StartLoad,
+    StartStandby,
     StartUnload,
     Tick,
     UnloadRequested,
     VariantsChanged,
+    WarmEffect,
     WorkerLost,
 )
+from danzar.core.incident import Observation
 from danzar.core.instance import Instance, InstanceState
 from danzar.core.model import Job, ModelFacts
 from danzar.core.placement import plan_placement
 from danzar.core.plan import Impossible, PlacedOn, Plan, PlanInputs
+from danzar.core.prediction_hints import HintKind
 from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
 from danzar.core.variant import Variant
+from danzar.core.warm_files import files_to_drop
 from danzar.errors import (
     CannotPlace,
     DanzarError,
@@ -60,13 +84,15 @@ from danzar.errors import (
 )
 from danzar.inference import MakeRequest, OnPosition, Outcome, Placed, Progress
 from danzar.telemetry.sampler import Sampler
-from danzar.workers.contract import Part, Request
+from danzar.workers.contract import MeasuredBatch, Part, Request, Result
 from danzar.workers.outcomes import Finished
 
 log = logging.getLogger(__name__)
 
 OnLoaded = Callable[[ModelFacts, LoadFinished, PlacedOn], None]
+OnResult = Callable[[str, Result, float], None]
 _MOST_RUNGS = 8
+_KEPT_CHANGES = 200
 _LEAVING = (InstanceState.READY, InstanceState.DRAINING, InstanceState.UNLOADING)
 
 
@@ -95,6 +121,9 @@ class ModelManager:
     Attributes:
         on_decided: Called with every new decision of the planner, on the event loop.
         on_loaded: Called with every load that is done: the model, the event, its placement.
+        observers: What tells of troubles with models.
+        on_result: Called with every answer: the model, the result, the worker's seconds.
+        batch_changes: The last changes of batch sizes, with monotonic seconds, oldest first.
     """
 
     def __init__(
@@ -119,12 +148,23 @@ class ModelManager:
         self._part_timeout_s = part_timeout_s
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._loader = Loader(pool, sampler, self._inbox.put_nowait)
+        self._resizer = BatchResizer(
+            pool,
+            sampler,
+            self._inbox.put_nowait,
+            lambda model, work: self.on_result(model, MeasuredBatch(work), 0.0),
+        )
+        self.batch_changes: deque[tuple[float, BatchChanged]] = deque(maxlen=_KEPT_CHANGES)
         self._tickets = Tickets()
         self._job_ids = itertools.count(1)
         self._changed = asyncio.Event()
         self.on_decided: Callable[[Decided], None] = _ignore_decided
         self.on_loaded: OnLoaded = _ignore_loaded
+        self.on_result: OnResult = _ignore_result
+        self.observers: list[Callable[[], list[Observation]]] = []
         pool.on_lost = self._worker_lost
+        pool.warm.post = self._inbox.put_nowait
+        pool.warm.files_to_drop = lambda: files_to_drop(scheduler.state, self.now_s())
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -149,6 +189,9 @@ class ModelManager:
                     event = await self._inbox.get()
                     for effect in self._scheduler.handle(event, self.now_s()):
                         self._carry_out(effect, tasks)
+                    if self._inbox.empty():
+                        for effect in self._scheduler.look_ahead(self.now_s()):
+                            self._carry_out(effect, tasks)
                     if isinstance(event, LoadFinished):
                         self._tell_loaded(event)
                     self._changed.set()
@@ -165,6 +208,18 @@ class ModelManager:
     def models(self) -> tuple[ModelView, ...]:
         """Every model as it is now."""
         return model_views(self._scheduler.state, self.now_s())
+
+    def queues(self) -> tuple[QueueView, ...]:
+        """Who runs and who waits, for every model."""
+        return queue_views(self._scheduler.state, self.now_s())
+
+    def cancel(self, number: int, reason: str) -> bool:
+        """Take a waiting request back; whether it waited.
+
+        Whoever asked hears ``danzar.errors.Cancelled`` with the reason.
+        """
+        waits = any(x.number == number for view in self.queues() for x in view.waiting)
+        return waits and self._tickets.cancel(number, reason)
 
     def plan(self, model: str) -> tuple[PlanInputs, Plan]:
         """Where a model would go now, and what that is made from; touches nothing.
@@ -186,6 +241,14 @@ class ModelManager:
     def preload(self, model: str) -> None:
         """Load a model before it is asked for, if it fits without evicting anything."""
         self._inbox.put_nowait(PreloadRequested(model))
+
+    def hint(self, model: str, kind: HintKind) -> None:
+        """Somebody is about to ask a model, it seems; unknown models are fine."""
+        self._inbox.put_nowait(HintGiven(model, kind))
+
+    def prefetches(self) -> PrefetchView:
+        """What loading ahead has brought, and what is expected now."""
+        return prefetch_view(self._scheduler.state, self.now_s())
 
     async def load(self, model: str) -> None:
         """Load a model; idle ones leave for it, and busy ones are waited for.
@@ -230,6 +293,43 @@ class ModelManager:
         """Know better what a model takes: a load was measured."""
         self._inbox.put_nowait(VariantsChanged(model, variants))
 
+    # --- batches and upkeep ------------------------------------------------------------------
+
+    def batches(self) -> tuple[BatchView, ...]:
+        """The batch of every loaded model that computes batches."""
+        return batch_views(self._scheduler.state)
+
+    def batch_size(self, model: str) -> int | None:
+        """Pictures that a model computes at once now; ``None`` while it is not loaded."""
+        instance = self._scheduler.instances.get(model)
+        if instance is None or instance.batch is None or self._scheduler.state.rules.batch is None:
+            return None
+        return instance.batch.state.size
+
+    def fix_batch(self, size: int | None) -> None:
+        """Set the batch of all models, as far as memory allows; ``None`` lets it follow again."""
+        self._inbox.put_nowait(BatchFixed(size))
+
+    def note_batches(self, model: str, points: tuple[BatchPoint, ...]) -> None:
+        """Batches of a model were measured."""
+        self._inbox.put_nowait(BatchesMeasured(model, points))
+
+    def workers(self) -> tuple[PoolWorker, ...]:
+        """The running workers, to be asked, not to be ended."""
+        return self._pool.workers()
+
+    def recycle(self, worker: str, device_uuid: str, reason: str) -> None:
+        """Start a worker anew: its requests end, its models leave and come back."""
+        self._inbox.put_nowait(RecycleRequested(worker, device_uuid, reason))
+
+    def load_smaller(self, model: str, reason: str) -> None:
+        """Load a model again with less on its device: the driver moved part of it to host RAM."""
+        self._inbox.put_nowait(SpillFound(model, reason))
+
+    def observe(self) -> list[Observation]:
+        """Troubles with models, for the monitor."""
+        return [observation for observer in self.observers for observation in observer()]
+
     def change_ledger(
         self, budgets_bytes: Mapping[str, int], margins: Margins, limits: Iterable[Limit]
     ) -> None:
@@ -260,22 +360,29 @@ class ModelManager:
             if is_over():
                 return
 
-    async def call(self, model: str, request: Request) -> Outcome:
+    async def call(
+        self, model: str, request: Request | MakeRequest, *, asker: Asker = NOBODY
+    ) -> Outcome:
         """The result of a request whose parts do not matter."""
-        async with aclosing(self.stream(model, request)) as progress:
+        async with aclosing(self.stream(model, request, asker=asker)) as progress:
             async for step in progress:
                 if isinstance(step, Outcome):
                     return step
         raise AssertionError(f"{model} ended without a result")
 
     async def stream(
-        self, model: str, request: Request | MakeRequest, *, on_position: OnPosition | None = None
+        self,
+        model: str,
+        request: Request | MakeRequest,
+        *,
+        asker: Asker = NOBODY,
+        on_position: OnPosition | None = None,
     ) -> AsyncGenerator[Progress]:
         """See ``Inference.stream``; asked again, as ``_Retries`` allows, until a part was sent."""
         retries = _Retries()
         while True:
             answered = False
-            attempt = self._attempt(model, request, on_position, retried=retries.used)
+            attempt = self._attempt(model, request, asker, on_position, retried=retries.used)
             try:
                 async with aclosing(attempt):
                     async for step in attempt:
@@ -294,13 +401,14 @@ class ModelManager:
         self,
         model: str,
         request: Request | MakeRequest,
+        asker: Asker,
         on_position: OnPosition | None,
         *,
         retried: bool = False,
     ) -> AsyncGenerator[Progress]:
         asked_s = time.monotonic()
         ended = JobEnded(next(self._job_ids), model, succeeded=False)
-        job = Job(ended.job_id, model, asked_s, retried)
+        job = Job(ended.job_id, model, asked_s, retried, asker=asker)
         try:
             started = self._tickets.draw(job.job_id, on_position)
             self._inbox.put_nowait(JobSubmitted(job))
@@ -315,6 +423,7 @@ class ModelManager:
                     if isinstance(part, Finished):
                         ended = replace(ended, succeeded=True, seconds=part.seconds)
                         self._pool.note_work(placed.model, part.seconds)
+                        self.on_result(placed.model, part.result, part.seconds)
                         yield Outcome(part.result, placed, part.seconds, waited_s)
                     else:
                         yield part
@@ -340,7 +449,9 @@ class ModelManager:
     def _placed(self, start: StartJob) -> Placed:
         device = self._device(start.device_uuid)
         label, simulated = device.label, device.simulated
-        return Placed(start.job.model, label, simulated, start.degraded, start.settings)
+        return Placed(
+            start.job.model, label, simulated, start.degraded, start.settings, start.batch
+        )
 
     def _device(self, uuid: str) -> DeviceSnapshot:
         found = find_device(self._scheduler.snapshots, uuid)
@@ -348,14 +459,18 @@ class ModelManager:
             raise WorkerDied(f"the device {uuid} is gone; ask again")
         return found
 
+    def _visible(self, uuid: str) -> tuple[str, ...]:
+        """The cards that a process for this device sees."""
+        device = find_device(self._scheduler.snapshots, uuid)
+        real = device is not None and device.kind is DeviceKind.CUDA and not device.simulated
+        return (uuid,) if real else ()
+
     # --- effects ---------------------------------------------------------------------------
 
     def _carry_out(self, effect: Effect, tasks: asyncio.TaskGroup) -> None:
         match effect:
-            case StartLoad():
-                tasks.create_task(self._loader.load(effect, self._device(effect.device_uuid)))
-            case StartUnload():
-                tasks.create_task(self._loader.unload(effect))
+            case StartLoad() | CancelLoad() | StartUnload() | DropWarm() | StartStandby():
+                tasks.create_task(self._move(effect))
             case StartJob():
                 self._tickets.start(effect)
             case RefuseJob():
@@ -364,6 +479,38 @@ class ModelManager:
                 self._tickets.move(effect)
             case Decided():
                 self.on_decided(effect)
+            case ResizeBatch():
+                tasks.create_task(self._resize(effect))
+            case BatchChanged():
+                self.batch_changes.append((self.now_s(), effect))
+                log.info(
+                    "batch of %s: %d -> %d: %s",
+                    effect.model,
+                    effect.before,
+                    effect.size,
+                    effect.reason,
+                )
+
+    async def _move(self, effect: LoadEffect | WarmEffect) -> None:
+        """What goes into memory, or comes out of it."""
+        match effect:
+            case StartLoad():
+                await self._loader.load(effect, self._device(effect.device_uuid))
+            case CancelLoad():
+                await self._loader.cancel(effect)
+            case StartUnload():
+                await self._loader.unload(effect)
+            case DropWarm():
+                await self._pool.warm.drop(effect)
+            case StartStandby():
+                gpus = self._visible(effect.device_uuid)
+                await self._pool.warm.start_standby(effect, gpus)
+
+    async def _resize(self, effect: ResizeBatch) -> None:
+        uuid = self._scheduler.instances[effect.model].device_uuid
+        device = find_device(self._scheduler.snapshots, uuid or "")
+        if device is not None:
+            await self._resizer.resize(effect, device)
 
     # --- what happens by itself ------------------------------------------------------------
 
@@ -384,7 +531,8 @@ class ModelManager:
         async with aclosing(self._sampler.readings()) as readings:
             async for reading in readings:
                 self._inbox.put_nowait(SnapshotsTaken(reading.snapshots, self._pool.pids()))
-                self._inbox.put_nowait(Tick())
+                self._inbox.put_nowait(Tick(local_s()))
+                await self._pool.warm.check(reading.snapshots)
 
 
 def _is_load_over(instance: Instance) -> bool:
@@ -402,6 +550,10 @@ def _not_loaded(instance: Instance) -> DanzarError:
 
 def _ignore_decided(decided: Decided) -> None:
     """Until someone records decisions, they are in the log alone."""
+
+
+def _ignore_result(model: str, result: Result, seconds: float) -> None:
+    """Until someone learns from it, an answer is just given."""
 
 
 def _ignore_loaded(facts: ModelFacts, event: LoadFinished, placed: PlacedOn) -> None:

@@ -6,8 +6,11 @@ from danzar.core.book import LeaseState
 from danzar.core.device import CPU_UUID
 from danzar.core.instance import HELD, Instance, InstanceState
 from danzar.core.plan import Share
+from danzar.core.reload import ProcessFrom
 from danzar.core.state import State
 from danzar.core.variant import Rung
+from danzar.core.warm_items import WarmPhase, weights_of
+from danzar.core.warm_ways import reload_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,11 @@ class ModelView:
         estimated_bytes: What it takes as configured, whole on one GPU (in host RAM, for one that
             belongs there), without what its process takes besides.
         pinned: Never evicted. ``protected``: never moved for other programs.
-        reload_s: What loading it again is expected to take.
+        reload_s: What loading it again is expected to take, as things stand.
+        reload_warm: Its weights would come from host RAM.
+        reload_measured: Loads that went the same way took so long; else it is estimated.
+        standby: A process waits for it.
+        warm_bytes: What is kept of it in host RAM; 0 for nothing.
         use_probability: How likely it is wanted within the next two minutes, 0 to 1.
         idle_s: Since its last request ended; ``None`` while it is not loaded or busy.
         yielded: It left for other programs and will come back.
@@ -67,6 +74,10 @@ class ModelView:
     yielded: bool
     last_error: str | None
     retry_in_s: float | None
+    reload_warm: bool = False
+    reload_measured: bool = False
+    standby: bool = False
+    warm_bytes: int = 0
 
     @property
     def is_loaded(self) -> bool:
@@ -109,7 +120,7 @@ def _view(state: State, instance: Instance, now_s: float) -> ModelView:
     facts, variant = instance.facts, instance.facts.variants[0]
     estimated_bytes = variant.host_bytes if facts.wants_cpu else variant.cuda_bytes
     shares = _shares(state, instance)
-    held_bytes = sum(share.leased_bytes for share in shares)
+    reload = reload_of(state, instance)
     wait_s = instance.not_before_s - now_s
     return ModelView(
         name=facts.name,
@@ -124,13 +135,26 @@ def _view(state: State, instance: Instance, now_s: float) -> ModelView:
         protected=facts.protected,
         in_flight=len(instance.in_flight),
         waiting=len(instance.queue),
-        reload_s=instance.usage.reload_s(held_bytes or estimated_bytes),
+        reload_s=reload.seconds,
+        reload_warm=reload.way.warm,
+        reload_measured=reload.measured,
+        standby=reload.way.process is ProcessFrom.STANDBY,
+        warm_bytes=_warm_bytes(state, facts.name),
         use_probability=instance.usage.use_probability(now_s),
         idle_s=_idle_s(instance, now_s),
         yielded=instance.yielded_s is not None and instance.state is InstanceState.COLD,
         last_error=instance.last_error,
         retry_in_s=wait_s if instance.state is InstanceState.FAILED and wait_s > 0 else None,
     )
+
+
+def _warm_bytes(state: State, model: str) -> int:
+    """Its weights where they are kept, or else what the page cache has of its file."""
+    item = state.warm.items.get(weights_of(model))
+    if item is not None and item.phase is WarmPhase.KEPT:
+        return state.ledger.lease(item.lease_id).size_bytes
+    pages = state.warm.pages.get(model)
+    return 0 if pages is None else pages.resident_bytes or 0
 
 
 def _shares(state: State, instance: Instance) -> tuple[ShareView, ...]:

@@ -11,14 +11,17 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from danzar.broker.driver_view import DeviceBytes, taken
 from danzar.broker.journal import Journal
 from danzar.broker.mirror import CardMirror
 from danzar.broker.pool_worker import HeldModel, Measure, PoolWorker, WorkerKey
+from danzar.broker.warm_base import Warm
 from danzar.core.device import CPU_UUID, DeviceSnapshot
 from danzar.core.plan import PlacedOn
+from danzar.core.reload import LoadWay, ProcessFrom
 from danzar.core.variant import Setting
 from danzar.errors import WorkerDied
 from danzar.telemetry.simulated import SimulatedCards
@@ -60,7 +63,9 @@ class WorkerPool:
 
     Attributes:
         journal: Where processes are written down; the loader adds their leases.
+        limits: The workers' patience.
         on_lost: Called once for each worker that ends unasked.
+        warm: Where weights and a process may wait; closed with the pool.
     """
 
     def __init__(
@@ -85,14 +90,16 @@ class WorkerPool:
         """
         self.journal = journal
         self.on_lost: OnLost = _ignore
+        self.warm = Warm()
         self._hosted = hosted
         self._make_spec = make_spec
-        self._limits = limits
+        self.limits = limits
         self._load_timeout_s = load_timeout_s
         self._mirror = CardMirror(cards)
         self._workers: dict[WorkerKey, PoolWorker] = {}
         self._homes: dict[str, WorkerKey] = {}
         self._ending: set[PoolWorker] = set()
+        self._abandoned: dict[str, PoolWorker] = {}
         self._busy: dict[WorkerKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def process(self, model: str) -> WorkerProcess:
@@ -105,6 +112,18 @@ class WorkerPool:
         if worker is None:
             raise WorkerDied(f"the worker of {model} is gone; ask again")
         return worker.process
+
+    def way_of(self, model: str) -> LoadWay | None:
+        """How a model was loaded; ``None`` while it is not."""
+        worker = self._worker_of(model)
+        held = worker.models.get(model) if worker is not None else None
+        return None if held is None else held.way
+
+    async def keep(self, model: str, limit_bytes: int) -> None:
+        """Keep the weights of a model that is about to be unloaded, and report what came of it."""
+        worker = self._worker_of(model)
+        if worker is not None and model in worker.models:
+            await self.warm.keep(model, worker.process, limit_bytes)
 
     def worker_name(self, model: str) -> str:
         """The name of the worker that hosts the model, now or when it is loaded."""
@@ -134,10 +153,24 @@ class WorkerPool:
         if worker is not None and model in worker.models:
             self._mirror.note_work(worker.models[model].held_bytes, busy_s)
 
+    def workers(self) -> tuple[PoolWorker, ...]:
+        """The workers that run now."""
+        return tuple(self._workers.values())
+
+    def resize(self, model: str, device_uuid: str, more_bytes: int) -> None:
+        """A loaded model holds more (or, negative, less) than before, as booked.
+
+        Raises:
+            danzar.errors.OutOfMemory: A simulated card has no room for it; nothing has changed.
+        """
+        worker = self._worker_of(model)
+        if worker is not None and model in worker.models:
+            worker.resize(model, device_uuid, more_bytes)
+
     def pids(self) -> frozenset[int]:
         """Process ids of all workers, those included that are about to end."""
         ending = (w for w in self._ending if w.process.alive)
-        return frozenset(w.pid for w in (*self._workers.values(), *ending))
+        return self.warm.pids() | {w.pid for w in (*self._workers.values(), *ending)}
 
     # --- loads and unloads -------------------------------------------------------------------
 
@@ -150,27 +183,51 @@ class WorkerPool:
             danzar.errors.DanzarError: It could not be loaded; nothing is left of the attempt.
         """
         key = WorkerKey(self._hosted[model].worker, device.uuid)
-        spec = await self._make_spec(model, device, placed.settings)
+        spec = await self.warm.equip(await self._make_spec(model, device, placed.settings))
         booked = {share.device_uuid: share.size_bytes for share in placed.shares}
         # One load at a time and worker, so that what the driver measures belongs to one model.
         async with self._busy[key]:
             worker = self._workers.get(key)
+            origin = ProcessFrom.RUNNING
             if worker is None:
                 gpus = () if device.simulated else tuple(u for u in booked if u != CPU_UUID)
                 worker = await self._start(key, ENGINES[spec.backend], gpus)
+                origin = worker.came_from
             before = await measure(worker.pid) if worker.models else {}
             worker.models[model] = HeldModel(booked)
             self._homes[model] = key
             try:
                 worker.show()
                 report = await worker.process.load(spec, timeout_s=self._load_timeout_s)
+            except asyncio.CancelledError:
+                if not self._abandon(worker, model):
+                    await self._undo(worker, model, before, measure)
+                raise
             except BaseException:
                 await self._undo(worker, model, before, measure)
                 raise
             after = await measure(worker.pid)
             grown = taken(before, after) if before is not None and after is not None else ()
-            worker.models[model] = HeldModel(booked | dict(grown), report)
+            way = LoadWay(report.warm or self.warm.had_pages(model), origin)
+            worker.models[model] = HeldModel(booked | dict(grown), report, way)
             return grown
+
+    def can_cancel(self, model: str) -> bool:
+        """Whether a load in flight can be ended at once: its process hosts nobody else."""
+        worker = self._worker_of(model)
+        return worker is None or set(worker.models) == {model}
+
+    async def end_cancelled(self, model: str, measure: Measure) -> DeviceBytes:
+        """After a load was cancelled: end its process, or unload the model from it.
+
+        Returns as ``unload`` does.
+        """
+        worker = self._abandoned.pop(model, None)
+        if worker is None:
+            return await self.unload(model, measure)
+        lost = await worker.kill(measure)
+        self._discard_ended(worker)
+        return lost
 
     async def unload(self, model: str, measure: Measure) -> DeviceBytes:
         """Unload a model, and with a worker's last model end the process.
@@ -203,8 +260,10 @@ class WorkerPool:
 
     async def close(self) -> None:
         """End all workers."""
-        workers = tuple(self._workers.values())
+        await self.warm.close()
+        workers = (*self._workers.values(), *self._abandoned.values())
         self._workers.clear()
+        self._abandoned.clear()
         self._homes.clear()
         await asyncio.gather(*(w.process.stop() for w in workers), return_exceptions=True)
         for worker in workers:
@@ -213,6 +272,17 @@ class WorkerPool:
     # --- one worker --------------------------------------------------------------------------
 
     async def _start(self, key: WorkerKey, engine: str, gpus: tuple[str, ...]) -> PoolWorker:
+        standby = self.warm.take_standby(key.worker, gpus, partial(self._exited, key))
+        if standby is None:
+            return await self._start_new(key, engine, gpus)
+        await self.journal.note_worker(standby.pid, key.worker, key.device_uuid)
+        came_from = ProcessFrom.STANDBY
+        worker = PoolWorker(key, standby.process, self._mirror, self.limits.back_s, came_from)
+        if worker.process.alive:
+            self._workers[key] = worker
+        return worker
+
+    async def _start_new(self, key: WorkerKey, engine: str, gpus: tuple[str, ...]) -> PoolWorker:
         pids: list[int] = []
 
         async def note(pid: int) -> None:
@@ -224,7 +294,7 @@ class WorkerPool:
                 engine,
                 name=key.worker,
                 cuda_uuids=gpus,
-                limits=_limits_of(engine, self._limits),
+                limits=_limits_of(engine, self.limits),
                 on_spawn=note,
                 on_exit=lambda how: self._exited(key, pids[0], how),
             )
@@ -232,7 +302,7 @@ class WorkerPool:
             for pid in pids:
                 self.journal.strike_worker(pid)
             raise
-        worker = PoolWorker(key, process, self._mirror, self._limits.back_s)
+        worker = PoolWorker(key, process, self._mirror, self.limits.back_s)
         if process.alive:
             self._workers[key] = worker
         return worker
@@ -266,6 +336,18 @@ class WorkerPool:
         """Forget a process that is gone; one that hangs in the driver stays Danzar's own."""
         if not worker.process.alive:
             self._ending.discard(worker)
+
+    def _abandon(self, worker: PoolWorker, model: str) -> bool:
+        """Take a process out of the pool, so that the next load there need not wait for its end.
+
+        False where it hosts others than this model: then nothing has changed.
+        """
+        if set(worker.models) != {model} or self._workers.get(worker.key) is not worker:
+            return False
+        self._ending.add(worker)
+        self._drop(worker)
+        self._abandoned[model] = worker
+        return True
 
     async def _undo(
         self, worker: PoolWorker, model: str, before: Mapping[str, int] | None, measure: Measure

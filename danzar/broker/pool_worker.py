@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from danzar.broker.driver_view import DeviceBytes, not_back
 from danzar.broker.mirror import CardMirror
-from danzar.errors import WorkerError, WorkerHung
+from danzar.core.reload import LoadWay, ProcessFrom
+from danzar.errors import OutOfMemory, WorkerError, WorkerHung
 from danzar.workers.contract import LoadReport
 from danzar.workers.process import WorkerProcess
 
@@ -30,10 +31,15 @@ class WorkerKey:
 
 @dataclass(slots=True)
 class HeldModel:
-    """What one model holds, by device UUID: as booked, then as measured where that is known."""
+    """What one model holds, by device UUID: as booked, then as measured where that is known.
+
+    Attributes:
+        way: How it was loaded.
+    """
 
     held_bytes: dict[str, int]
     report: LoadReport = field(default_factory=LoadReport)
+    way: LoadWay = field(default_factory=LoadWay)
 
     def must_return(self, shown: Mapping[str, int]) -> dict[str, int]:
         """What must come back when it leaves and its process goes on, by device UUID.
@@ -56,12 +62,14 @@ class PoolWorker:
     Attributes:
         mirror: Where simulated cards show what it holds.
         patience_s: How long the driver may take to show bytes as free.
+        came_from: Whether it was started for its first model, or had waited as a standby.
     """
 
     key: WorkerKey
     process: WorkerProcess
     mirror: CardMirror
     patience_s: float
+    came_from: ProcessFrom = ProcessFrom.NEW
     models: dict[str, HeldModel] = field(default_factory=dict)
 
     @property
@@ -86,6 +94,22 @@ class PoolWorker:
         if self.process.alive:
             self.mirror.show(self.pid, f"danzar-{self.key.worker}", self.held_bytes())
 
+    def resize(self, name: str, device_uuid: str, more_bytes: int) -> None:
+        """Let a model hold more, or less, of a device.
+
+        Raises:
+            danzar.errors.OutOfMemory: A simulated card has no room for it; nothing has changed.
+        """
+        held_bytes = self.models[name].held_bytes
+        before = held_bytes.get(device_uuid, 0)
+        held_bytes[device_uuid] = max(0, before + more_bytes)
+        try:
+            self.show()
+        except OutOfMemory:
+            held_bytes[device_uuid] = before
+            self.show()
+            raise
+
     async def close_model(self, name: str, measure: Measure) -> DeviceBytes:
         """Unload one model of several; what of its bytes did not come back, by device UUID."""
         shown = await measure(self.pid) or {}
@@ -107,6 +131,16 @@ class PoolWorker:
         held_bytes = self.held_bytes()
         try:
             await self.process.stop()
+        except WorkerHung as exc:
+            log.error("%s", exc)  # noqa: TRY400 - for people; there is nothing to trace
+        self.mirror.clear(self.pid)
+        return await self.wait_back({}, held_bytes, measure)
+
+    async def kill(self, measure: Measure) -> DeviceBytes:
+        """End the process at once, whatever it does; as ``end`` otherwise."""
+        held_bytes = self.held_bytes()
+        try:
+            await self.process.kill()
         except WorkerHung as exc:
             log.error("%s", exc)  # noqa: TRY400 - for people; there is nothing to trace
         self.mirror.clear(self.pid)

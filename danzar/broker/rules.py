@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from danzar.broker.optimizer_rules import batch_rules
+from danzar.broker.warm_rules import warm_rules
 from danzar.config.models import ModelEntry
+from danzar.config.prediction import prediction_rules
 from danzar.config.settings import Config
 from danzar.config.vram import DeviceSettings, MonitorSettings, PressureSettings
+from danzar.core.asker import RequestClass
 from danzar.core.book import Limit, Margins, Reservation
 from danzar.core.device import CPU_UUID, DeviceKind, DeviceSnapshot, find_device
 from danzar.core.model import ModelFacts
 from danzar.core.plan import PlanRules
 from danzar.core.pressure import PressureRules
+from danzar.core.queue import QueueRules
 from danzar.core.state import SchedulerRules, YieldRules
 from danzar.units import gib_to_bytes
 
@@ -55,7 +60,18 @@ def scheduler_rules(config: Config) -> SchedulerRules:
             min_layer_share=placement.min_layer_share,
         ),
         yields=_yield_rules(config.vram.pressure),
+        queue=queue_rules(config),
+        batch=batch_rules(config),
+        prediction=prediction_rules(config.vram.prediction),
+        warm=warm_rules(config),
     )
+
+
+def queue_rules(config: Config) -> QueueRules:
+    """In which order requests shall wait."""
+    queue = config.vram.queue
+    bounds_s = {RequestClass(name): wait_s for name, wait_s in queue.bounds_s}
+    return QueueRules(bounds_s, queue.max_per_person)
 
 
 def monitor_rules(monitor: MonitorSettings) -> PressureRules:

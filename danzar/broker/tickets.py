@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from danzar.core.events import QueueMoved, Refusal, RefuseJob, StartJob
 from danzar.errors import (
+    Cancelled,
     CannotPlace,
     DanzarError,
     ModelMissing,
@@ -59,8 +60,16 @@ class Tickets:
         if ticket is not None and not ticket.started.done():
             ticket.started.set_exception(_REFUSALS[effect.kind](effect.reason))
 
+    def cancel(self, job_id: int, reason: str) -> bool:
+        """A person takes a request back that has not begun; whether it was still waiting."""
+        ticket = self._tickets.get(job_id)
+        if ticket is None or ticket.started.done():
+            return False
+        ticket.started.set_exception(Cancelled(reason))
+        return True
+
     def move(self, effect: QueueMoved) -> None:
         """This request's place in the queue changed."""
         ticket = self._tickets.get(effect.job_id)
         if ticket is not None and ticket.on_position is not None:
-            ticket.on_position(QueuePlace(effect.position, effect.expected_s))
+            ticket.on_position(QueuePlace(effect.position, effect.expected_s, effect.bound_s))

@@ -57,10 +57,12 @@ class Prompt:
 
     Attributes:
         notes: What had to be left out, one sentence each for the person.
+        since: The earlier turn with which it begins; ``None`` where it has none.
     """
 
     messages: tuple[ChatMessage, ...]
     notes: tuple[str, ...]
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +81,24 @@ class _Parts:
 
 
 def build_prompt(
-    question: Question, turns: Sequence[Turn], persona: str, budget: PromptBudget
+    question: Question,
+    turns: Sequence[Turn],
+    persona: str,
+    budget: PromptBudget,
+    since: int | None = None,
 ) -> Prompt:
     """The prompt for a question: always the persona and the question, then what turns fit.
 
-    A question about a picture goes without earlier turns, behind a worked example.
+    A question about a picture goes without earlier turns, behind a worked example. ``since`` is
+    what the conversation's prompt before began with: what changes stands at the end, so that the
+    worker need not compute the beginning again.
     """
     example = _EXAMPLE if question.facts else ()
     first = (ChatMessage("system", persona), *example)
     room = budget.prompt_tokens - sum(map(_tokens, first)) - MESSAGE_OVERHEAD - _FRAME_TOKENS
     parts = _fit(question, max(room, _FRAME_TOKENS))
     left = room - estimate_tokens(parts.joined(""))
-    chosen = () if example else choose_turns(turns, min(left, budget.history_tokens))
+    chosen = () if example else choose_turns(turns, min(left, budget.history_tokens), since)
     parts = _without_repeated_quote(parts, question.quote, chosen)
     names_matter = len({turn.author for turn in chosen} | {question.author}) > 1
     name = one_line(question.author, _NAME_LIMIT) if names_matter else ""
@@ -99,7 +107,8 @@ def build_prompt(
         *_earlier(chosen, names_matter=names_matter),
         ChatMessage("user", parts.joined(name)),
     )
-    return Prompt(messages, (*question.notes, *parts.notes))
+    begins = chosen[0].turn_id if chosen else None
+    return Prompt(messages, (*question.notes, *parts.notes), begins)
 
 
 def _tokens(message: ChatMessage) -> int:

@@ -1,6 +1,6 @@
 """What is asked and what comes back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from danzar.inference import Placed
 from danzar.workers.contract import TextDelta
@@ -34,6 +34,7 @@ class Question:
             Kept apart from what people wrote.
         notes: What the person should know beside the answer, one sentence each (a file that could
             not be read).
+        person: Who asks, by an opaque identity; ``None`` unknown. Waiting goes by it.
     """
 
     channel_id: int
@@ -44,6 +45,7 @@ class Question:
     files: tuple[TextFile, ...] = ()
     facts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    person: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

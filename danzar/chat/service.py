@@ -11,6 +11,7 @@ from danzar.chat.prompt import Prompt, PromptBudget, build_prompt, remembered
 from danzar.chat.question import Answered, ChatEvent, Question, Quote, TextFile
 from danzar.config.bot import ChatSettings
 from danzar.config.profile import Profile
+from danzar.core.asker import Asker, RequestClass
 from danzar.errors import ModelMissing, StoreFailed
 from danzar.inference import Inference, MakeRequest, OnPosition, Outcome, Placed, Progress
 from danzar.store import Store, StoredMessage
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 # Measured facts are to be repeated, not varied.
 FACTS_TEMPERATURE = 0.1
 _BOT_NAME = "Danzar"
+_KNOWN_BEGINNINGS = 1000
 
 
 class ChatService:
@@ -59,6 +61,7 @@ class ChatService:
         answer_tokens = min(settings.max_answer_tokens, context_tokens // 2)
         self._answer_tokens = answer_tokens
         self._budget = PromptBudget(context_tokens - answer_tokens, settings.history_token_budget)
+        self._began_with: dict[int, int] = {}
 
     async def answer(
         self, question: Question, *, on_position: OnPosition | None = None
@@ -76,13 +79,15 @@ class ChatService:
 
         def make(placed: Placed) -> Generate:
             budget = self._budget_in(placed)
-            prompts.append(build_prompt(question, turns, self._persona, budget))
+            since = self._began_with.get(question.channel_id)
+            prompts.append(build_prompt(question, turns, self._persona, budget, since))
+            self._note_beginning(question.channel_id, prompts[-1])
             return self._request(prompts[-1], question)
 
         pieces: list[str] = []
         answered: Answered | None = None
         try:
-            async with aclosing(self._ask(make, on_position)) as stream:
+            async with aclosing(self._ask(make, question.person, on_position)) as stream:
                 async for progress in stream:
                     match progress:
                         case Placed():
@@ -110,6 +115,7 @@ class ChatService:
             StoreFailed: They can't be deleted.
         """
         count = await self._store.reset(channel_id)
+        self._began_with.pop(channel_id, None)
         await self._store.audit(actor, "chat.reset", f"{count} messages of channel {channel_id}")
         return count
 
@@ -125,6 +131,15 @@ class ChatService:
             messages = ()
         return _turns(messages)
 
+    def _note_beginning(self, channel_id: int, prompt: Prompt) -> None:
+        """With which turn a channel's prompts begin; those asked longest ago are forgotten."""
+        if prompt.since is None:
+            return
+        self._began_with.pop(channel_id, None)
+        self._began_with[channel_id] = prompt.since
+        if len(self._began_with) > _KNOWN_BEGINNINGS:
+            del self._began_with[next(iter(self._began_with))]
+
     def _budget_in(self, placed: Placed) -> PromptBudget:
         """The whole budget, or what a smaller context leaves of it beside the answer."""
         context = dict(placed.settings).get("n_ctx")
@@ -133,12 +148,15 @@ class ChatService:
         room = max(context - self._answer_tokens, context // 2)
         return replace(self._budget, prompt_tokens=min(self._budget.prompt_tokens, room))
 
-    def _ask(self, make: MakeRequest, on_position: OnPosition | None) -> AsyncGenerator[Progress]:
+    def _ask(
+        self, make: MakeRequest, person: str | None, on_position: OnPosition | None
+    ) -> AsyncGenerator[Progress]:
         if self._model is None:
             raise ModelMissing(
                 "No chat model is chosen. Name one under use.chat in config/models.yaml."
             )
-        return self._inference.stream(self._model, make, on_position=on_position)
+        asker = Asker(RequestClass.CHAT, person)
+        return self._inference.stream(self._model, make, asker=asker, on_position=on_position)
 
     def _request(self, prompt: Prompt, question: Question) -> Generate:
         temperature = self._settings.temperature
@@ -148,6 +166,8 @@ class ChatService:
             temperature=min(temperature, FACTS_TEMPERATURE) if question.facts else temperature,
             top_p=self._settings.top_p,
             repeat_penalty=self._settings.repeat_penalty,
+            # Questions about pictures have a beginning of their own, the same in all channels.
+            conversation="facts" if question.facts else f"channel:{question.channel_id}",
         )
 
     async def _remember(self, question: Question, answer: str, *, stopped: bool) -> bool:
@@ -190,7 +210,7 @@ def _turns(messages: Sequence[StoredMessage]) -> list[Turn]:
     """
     questions = {message.turn_id: message for message in messages if message.role == "user"}
     return [
-        Turn(asked.author, asked.text, message.text, asked.facts)
+        Turn(asked.author, asked.text, message.text, asked.facts, message.turn_id)
         for message in messages
         if message.role == "assistant"
         and not message.stopped

@@ -16,7 +16,7 @@ from danzar.config.places import data_folder
 from danzar.config.problems import InvalidConfig, Problem
 from danzar.config.settings import Config
 from danzar.errors import ConfigError
-from danzar.live.control import Address, Answer, Wish, ask_bot, find_bot
+from danzar.live.control import Answer, Wish, ask_bot, find_bots
 
 NO_BOT = "no bot is running with these settings; it will start with them"
 
@@ -66,8 +66,7 @@ async def change(folder: Path | None, key: str, value: str, *, later: bool) -> C
         danzar.live.control.BotSilent: A bot runs, but does not answer.
     """
     config = load_config(folder)
-    bot = None if later else find_bot(data_folder(config), config.folder)
-    answer = await ask_bot(bot, Wish(key, value)) if bot is not None else None
+    answer = None if later else await _ask(config, Wish(key, value))
     if answer is None:
         return Changed(_write(config, key, value), applied=False)
     return _granted(answer)
@@ -81,8 +80,7 @@ async def reload(folder: Path | None) -> Changed:
         danzar.live.control.BotSilent: It does not answer.
     """
     config = load_config(folder)
-    bot: Address | None = find_bot(data_folder(config), config.folder)
-    answer = await ask_bot(bot, Wish()) if bot is not None else None
+    answer = await _ask(config, Wish())
     if answer is None:
         raise ConfigError(NO_BOT)
     return _granted(answer)
@@ -117,6 +115,14 @@ def print_changed(changed: Changed, console: Console) -> None:
     for line in changed.changes or ("nothing changed: it is so already",):
         console.print(line, soft_wrap=True)
     console.print("The running bot goes by it now." if changed.applied else NO_BOT, style="dim")
+
+
+async def _ask(config: Config, wish: Wish) -> Answer | None:
+    for bot in find_bots(data_folder(config), config.folder):
+        answer = await ask_bot(bot, wish)
+        if answer is not None:
+            return answer
+    return None
 
 
 def _write(config: Config, key: str, value: str) -> tuple[str, ...]:

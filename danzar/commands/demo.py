@@ -29,6 +29,7 @@ from danzar.config.settings import Config
 from danzar.core.device import CPU_UUID
 from danzar.core.device_text import short_name
 from danzar.errors import DanzarError
+from danzar.live.control import DEMO_FILE, NOTE_VARIABLE
 
 READY_TIMEOUT_S = 60.0
 SETTLED_S = 60.0
@@ -120,6 +121,7 @@ def bot_environment(plan: Plan, url: str) -> dict[str, str]:
         "DANZAR_BOT__HTTP__ENABLED": "true",
         "DANZAR_BOT__HTTP__PORT": str(plan.status_port),
         "DANZAR_BOT__DATA_DIR": str(plan.data_dir),
+        NOTE_VARIABLE: str(plan.log_file.with_name(DEMO_FILE)),
         "DANZAR_VRAM__TELEMETRY__SIMULATE_WHEN_ABSENT": "true",
     }
 

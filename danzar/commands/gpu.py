@@ -9,6 +9,7 @@ from rich.console import Console
 from danzar.commands.services import services_once
 from danzar.commands.terminal import table
 from danzar.config.settings import Config
+from danzar.core.book import WARM_PURPOSE
 from danzar.core.device_text import short_name
 from danzar.core.vision_device import VisionChoice
 from danzar.explain.memory_text import log_lines
@@ -90,11 +91,15 @@ def _choice_json(choice: VisionChoice, simulated: set[str]) -> Json:
     }
 
 
+def _title(lease: Json) -> str:
+    return f"warm {lease['model']}" if lease["purpose"] == WARM_PURPOSE else str(lease["model"])
+
+
 def _row(device: Json) -> Sequence[str]:
     used, total = device["used_bytes"], device["total_bytes"]
     share = f" ({100 * used / total:.0f}%)" if used is not None and total else ""
     kept = (f"{r['purpose']} {format_gib(r['bytes'])}" for r in device["reservations"])
-    own = (f"{x['model']} {format_gib(x['bytes'])}" for x in device["leases"])
+    own = (f"{_title(x)} {format_gib(x['bytes'])}" for x in device["leases"])
     return (
         device["label"],
         f"{short_name(device['name'])}{' (simulated)' if device['simulated'] else ''}",

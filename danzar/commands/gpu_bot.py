@@ -88,6 +88,17 @@ def print_history(answer: Json, console: Console) -> None:
         console.print(f"{at:%H:%M:%S} {step['text']}", soft_wrap=True)
 
 
+def print_prefetch(answer: Json, console: Console) -> None:
+    """The accounts, what is there before anybody asked, and what is expected."""
+    console.print(answer["text"], style="bold", soft_wrap=True)
+    for ahead in answer["ahead"]:
+        console.print(f"now: {ahead['text']}", soft_wrap=True)
+    for expected in answer["expected"]:
+        console.print(f"may be asked for: {expected['text']}", soft_wrap=True)
+    for model in answer["models"]:
+        console.print(model["text"], soft_wrap=True)
+
+
 def _estimated_bytes(model: Json) -> int:
     """What was booked for it where it runs; for one that is not loaded, what it would need."""
     on_gpus = [s for s in model["shares"] if s["uuid"] != "cpu"] or model["shares"]

@@ -1,4 +1,4 @@
-"""``danzar gpu models|plan|why|history``: what the running bot knows. Light: help imports this."""
+"""``danzar gpu models|plan|why|history|prefetch``: what the running bot says. Imported by help."""
 
 import asyncio
 from pathlib import Path
@@ -22,6 +22,7 @@ def add_commands(gpu_app: typer.Typer) -> None:
     gpu_app.command("plan")(_plan)
     gpu_app.command("why")(_why)
     gpu_app.command("history")(_history)
+    gpu_app.command("prefetch")(_prefetch)
 
 
 def _models(as_json: JsonOption = False, config: ConfigOption = None) -> None:
@@ -56,6 +57,18 @@ def _history(as_json: JsonOption = False, config: ConfigOption = None) -> None:
         terminal.write_json(answer)
     else:
         gpu_bot.print_history(answer, terminal.console())
+
+
+def _prefetch(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """What the running bot loaded before it was asked for, and what that brought."""
+    from danzar.commands import gpu_bot
+    from danzar.config.load import load_config
+
+    answer = asyncio.run(gpu_bot.ask(load_config(config), "prefetch"))
+    if as_json:
+        terminal.write_json(answer)
+    else:
+        gpu_bot.print_prefetch(answer, terminal.console())
 
 
 def _explain(what: str, model: str, config: Path | None, *, as_json: bool) -> None:

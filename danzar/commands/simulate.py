@@ -115,6 +115,12 @@ def print_simulated(result: Simulated, console: Console) -> None:
         marks = (wait.p50_s, wait.p95_s, wait.p99_s, wait.max_s)
         waits.add_row(purpose, str(wait.requests), *(f"{s:.1f} s" for s in marks))
     console.print(waits)
+    classes = table("class", "requests", "refused", "median", "99 %", "longest", "bound", "late")
+    for kind, row in report.classes.items():
+        times = (row.p50_s, row.p99_s, row.max_s, row.bound_s)
+        told = (f"{s:.1f} s" for s in times)
+        classes.add_row(kind, str(row.requests), str(row.refused), *told, str(row.late))
+    console.print(classes)
     for note in result.notes:
         console.print(f"- {note}", soft_wrap=True)
     console.print(f"{report.virtual_s:.0f} s of virtual time in {report.wall_s:.1f} s", style="dim")

@@ -17,7 +17,12 @@ _ANY = "*"
 _LIVE: tuple[tuple[str, ...], ...] = (
     ("vram", "placement", _ANY),
     ("vram", "pressure", _ANY),
+    ("vram", "queue", _ANY),
+    ("vram", "queue", "bounds_s", _ANY),
     ("vram", "monitor", _ANY),
+    ("vram", "optimizer", _ANY),
+    ("vram", "warm", _ANY),
+    ("vram", "prediction", _ANY),
     ("vram", "devices", _ANY, _ANY),
     ("vision", "gpu_memory", _ANY),
     *(

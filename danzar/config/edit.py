@@ -131,12 +131,21 @@ def _nest(path: KeyPath, value: object) -> object:
 
 
 def _dump(value: object) -> str:
-    """On one line, and readable inside braces, too."""
+    """On one line, and readable inside braces, too: the plainest form that reads back."""
+    forms = (_yaml(value), json.dumps(value, ensure_ascii=False), _yaml(value, style='"'))
+    return next((text for text in forms if _reads_back(text, value)), forms[0])
+
+
+def _yaml(value: object, style: str | None = None) -> str:
     text: str = yaml.safe_dump(
-        value, default_flow_style=True, width=_NO_WRAP, allow_unicode=True, sort_keys=False
+        value,
+        default_flow_style=True,
+        default_style=style,
+        width=_NO_WRAP,
+        allow_unicode=True,
+        sort_keys=False,
     )
-    text = text.removesuffix("...\n").strip()
-    return text if _reads_back(text, value) else json.dumps(value, ensure_ascii=False)
+    return text.removesuffix("...\n").strip()
 
 
 def _reads_back(text: str, value: object) -> bool:

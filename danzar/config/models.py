@@ -5,9 +5,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from danzar.config.base import DeviceName, KeyProblem, Settings, Size, must_be
+from danzar.units import parse_size
 
 Role = Literal["chat", "detect", "rank", "read", "media"]
 AUTO = "auto"
+# Conversations that one chat model answers together; more gain nothing on cards that people own.
+MAX_SLOTS = 64
 BackendName = Literal["llama", "yolo", "clip", "ocr", "media", "echo"]
 
 
@@ -60,6 +63,21 @@ class ModelEntry(Settings):
         None, ge=64, description="Its context is never reduced below this many tokens."
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="The backend's own.")
+
+    @model_validator(mode="after")
+    def slots_and_cache_fit(self) -> "ModelEntry":
+        """What several conversations take is booked from these two before anything is loaded."""
+        if self.backend != "llama":
+            return self
+        slots = self.settings.get("slots", 1)
+        if not isinstance(slots, int) or isinstance(slots, bool) or not 1 <= slots <= MAX_SLOTS:
+            message = f"{slots!r} must be a whole number from 1 to {MAX_SLOTS}"
+            raise KeyProblem(("settings", "slots"), message)
+        try:
+            parse_size(self.settings.get("prompt_cache", 0))
+        except (ValueError, TypeError) as exc:
+            raise KeyProblem(("settings", "prompt_cache"), str(exc)) from exc
+        return self
 
     @model_validator(mode="after")
     def one_source(self) -> "ModelEntry":

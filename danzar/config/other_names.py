@@ -4,7 +4,6 @@ from danzar.config.base import Settings
 from danzar.config.models import ModelsConfig
 from danzar.config.vram import VramConfig
 
-_ALERTS = "here it is under monitor (alerts) or pressure (making way), in percent: 0.8 is"
 _DEVICES = "here it is under devices, for example devices: {cuda:0: {limit: 20000 MiB}}"
 _READINGS = "every reading is checked; here it is telemetry.sample_interval_s"
 _VRAM = {
@@ -14,15 +13,13 @@ _VRAM = {
     ),
     "mainpc_vram_budget_mb": _DEVICES,
     "pc2_vram_budget_mb": _DEVICES,
+    "predictive_loading_enabled": "here it is prediction.enabled",
+    "lookahead_window": "here it is prediction.lookahead_s (seconds)",
+    "prediction_window": "here it is prediction.window_s (seconds)",
     "total_mb": f"the driver says it; to use less, {_DEVICES}",
     "idle_timeout": "here it is placement.keep_alive_s (seconds)",
     "idle_check_interval": _READINGS,
     "monitoring_interval_seconds": _READINGS,
-    "monitoring_interval": "here it is gpu_memory.memory_check_interval in vision_config.yaml",
-    "memory_threshold_warning": f"{_ALERTS} warning_pct: 80",
-    "memory_threshold_critical": f"{_ALERTS} critical_pct: 80",
-    "memory_threshold_oom": f"{_ALERTS} oom_pct: 80",
-    "memory_reserve_mb": "here it is monitor.low_free (alert) or devices.NAME.reserve (kept free)",
     "safety_margin_mb": "here it is placement.margin, for example 512 MiB",
     "heartbeat_timeout_seconds": "here it is workers.heartbeat_timeout_s",
     "worker_ready_timeout_seconds": "here it is workers.ready_timeout_s",

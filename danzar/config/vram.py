@@ -17,6 +17,9 @@ from danzar.config.base import (
     Settings,
     Size,
 )
+from danzar.config.optimizer import MemoryConfig
+from danzar.config.prediction import PredictionSettings
+from danzar.config.warm import WarmSettings
 from danzar.units import GIB, MIB
 
 
@@ -137,6 +140,24 @@ class PressureSettings(Settings):
         return self
 
 
+class BoundsSettings(Settings):
+    """How long a request of each class should wait at most, seconds."""
+
+    chat: PositiveSeconds = Field(30.0, description="A person waits for words.")
+    vision: PositiveSeconds = Field(45.0, description="A person waits for what a picture shows.")
+    watch: PositiveSeconds = Field(90.0, description="A frame of a watch.")
+    job: PositiveSeconds = Field(600.0, description="Work in the background.")
+
+
+class QueueSettings(Settings):
+    """In which order requests wait, and how many of one person may."""
+
+    bounds_s: BoundsSettings = BoundsSettings()
+    max_per_person: int = Field(
+        8, ge=1, le=10_000, description="Requests of one person and class that may wait per model."
+    )
+
+
 class DeviceSettings(Settings):
     """What Danzar may take of one device, and what it keeps free there."""
 
@@ -165,10 +186,25 @@ class VramConfig(Settings):
     monitor: MonitorSettings = MonitorSettings()
     placement: PlacementSettings = PlacementSettings()
     pressure: PressureSettings = PressureSettings()
+    queue: QueueSettings = QueueSettings()
     devices: dict[str, DeviceSettings] = Field(
         default_factory=dict, description="By cuda:N, a GPU's UUID, or cpu (host RAM)."
     )
     workers: WorkerSettings = WorkerSettings()
+    optimizer: MemoryConfig = MemoryConfig()
+    warm: WarmSettings = WarmSettings()
+    prediction: PredictionSettings = PredictionSettings()
+
+    @model_validator(mode="after")
+    def busy_models_leave_in_time(self) -> "VramConfig":
+        """Busy models make room before the most urgent class has waited for its whole bound."""
+        bounds_s = self.queue.bounds_s.model_dump()
+        first = min(bounds_s, key=lambda name: bounds_s[name])
+        wait_s, bound_s = self.placement.drain_after_s, bounds_s[first]
+        if wait_s >= bound_s:
+            message = f"is {bound_s:g}; allowed: above placement.drain_after_s ({wait_s:g})"
+            raise KeyProblem(("queue", "bounds_s", first), message)
+        return self
 
     @model_validator(mode="after")
     def devices_are_devices(self) -> "VramConfig":

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from danzar.core.device import DeviceKind, DeviceSnapshot
 
+WARM_PURPOSE = "warm"
+"""Of what is kept in host RAM for quicker loads: it leaves at once for anything else."""
+
 
 class LeaseState(StrEnum):
     """Whether the bytes are about to be taken, taken, about to come back, or lost.
@@ -25,7 +28,7 @@ class Lease:
 
     Attributes:
         size_bytes: Estimated while claimed, measured once resident where that is known.
-        purpose: ``chat`` or ``vision``; what reservations and budgets count by.
+        purpose: ``chat`` or ``vision``, what reservations and budgets count by; or ``warm``.
     """
 
     lease_id: int
@@ -34,6 +37,11 @@ class Lease:
     device_uuid: str
     size_bytes: int
     state: LeaseState
+
+    @property
+    def title(self) -> str:
+        """What it is for, as people read it."""
+        return f"warm {self.model}" if self.purpose == WARM_PURPOSE else self.model
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Resident:
         loaded_s: Monotonic seconds at which it was loaded.
         reload_s: Seconds that loading it again would take, as measured or guessed.
         use_probability: How likely it is wanted again soon, 0 to 1.
+        prefetched: It was loaded ahead and nobody has asked for it: it goes first, at no cost.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Resident:
     loaded_s: float = 0.0
     reload_s: float = 1.0
     use_probability: float = 1.0
+    prefetched: bool = False
 
     @property
     def lease_ids(self) -> tuple[int, ...]:
@@ -50,6 +52,8 @@ class Resident:
     @property
     def cost_s(self) -> float:
         """Expected seconds lost by evicting it."""
+        if self.prefetched:
+            return 0.0
         return self.reload_s * (1.0 if self.waiting else self.use_probability)
 
     def bytes_on(self, device_uuid: str) -> int:
@@ -126,7 +130,7 @@ def _first_to_go(
 ) -> Victims | None:
     """Those that the policy's order puts first; ranked by the one among them that is last."""
     order, uuid = _ORDERS[policy], need.device_uuid
-    rows = [((float(r.waiting > 0), *order(r, uuid)), r) for r in candidates]
+    rows = [((_standing(r), *order(r, uuid)), r) for r in candidates]
     if below is not None:
         rows = [row for row in rows if row[0] < below]
     going = sorted(rows, key=lambda row: (row[0], row[1].model))
@@ -136,6 +140,11 @@ def _first_to_go(
         return None
     chosen = _first_enough(ordered, need)
     return Victims(tuple(chosen), max(key for key, r in rows if r in chosen))
+
+
+def _standing(resident: Resident) -> float:
+    """Those loaded ahead go first, those that somebody waits for last."""
+    return -1.0 if resident.prefetched else float(resident.waiting > 0)
 
 
 def _first_enough(ordered: Sequence[Resident], need: Need) -> list[Resident]:

@@ -8,9 +8,12 @@ cold -> loading -> ready -> draining -> unloading -> cold
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from danzar.core.model import ModelFacts
+from danzar.core.batch_curve import BatchCurve
+from danzar.core.model import Job, ModelFacts
 from danzar.core.plan import PlacedOn, Plan, PlanInputs
+from danzar.core.prefetch_counts import Prefetch
 from danzar.core.queue import JobQueue
+from danzar.core.tuned import TunedBatch
 from danzar.core.usage import Usage
 
 
@@ -28,7 +31,12 @@ class InstanceState(StrEnum):
 TRANSITIONS: dict[InstanceState, frozenset[InstanceState]] = {
     InstanceState.COLD: frozenset({InstanceState.LOADING}),
     InstanceState.LOADING: frozenset(
-        {InstanceState.READY, InstanceState.FAILED, InstanceState.COLD}
+        {
+            InstanceState.READY,
+            InstanceState.FAILED,
+            InstanceState.COLD,
+            InstanceState.UNLOADING,
+        }
     ),
     InstanceState.READY: frozenset(
         {InstanceState.DRAINING, InstanceState.UNLOADING, InstanceState.FAILED}
@@ -45,6 +53,14 @@ def can_become(current: InstanceState, wanted: InstanceState) -> bool:
     return wanted in TRANSITIONS[current]
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job on a model, and since when."""
+
+    job: Job
+    started_s: float
+
+
 @dataclass(slots=True)
 class Instance:
     """One model's place and state. Only the scheduler changes it.
@@ -52,6 +68,7 @@ class Instance:
     Attributes:
         load_id: Counts up with every load; what workers report by. ``None`` while cold.
         lease_ids: One for each share of its placement, in the same order.
+        in_flight: What runs on it, by job id.
         failures: Loads and jobs that failed in a row.
         not_before_s: After a failure: no load before this time.
         too_full: How often in a row a load found less free than was booked.
@@ -64,7 +81,10 @@ class Instance:
         wanted_s: When a person asked for it to be loaded; ``None`` when nobody did.
         foreign_before: By device UUID: what other programs held when its load was planned.
         leaves_because: Why it is to go once its requests have ended.
+        prefetch: It is loaded ahead, and nobody has asked for it yet; ``None`` otherwise.
         last_plan: The newest plan for it with what it was made from, for ``why``.
+        curve: What its batches take, as measured; empty until then.
+        batch: How many pictures it computes at once; ``None`` for models without batches.
     """
 
     facts: ModelFacts
@@ -74,7 +94,7 @@ class Instance:
     load_id: int | None = None
     placed: PlacedOn | None = None
     lease_ids: tuple[int, ...] = ()
-    in_flight: set[int] = field(default_factory=set)
+    in_flight: dict[int, Running] = field(default_factory=dict)
     last_used_s: float = 0.0
     loaded_s: float = 0.0
     failures: int = 0
@@ -90,7 +110,10 @@ class Instance:
     wanted_s: float | None = None
     foreign_before: dict[str, int] = field(default_factory=dict)
     leaves_because: str = ""
+    prefetch: Prefetch | None = None
     last_plan: tuple[PlanInputs, Plan] | None = None
+    curve: BatchCurve = field(default_factory=BatchCurve)
+    batch: TunedBatch | None = None
 
     def become(self, state: InstanceState) -> None:
         """Change the state along the table."""
@@ -112,6 +135,12 @@ class Instance:
     def degraded(self) -> str | None:
         """Why it runs worse than configured; ``None`` when it does not."""
         return self.placed.degraded if self.placed else None
+
+    @property
+    def slots(self) -> int:
+        """Requests that it serves at once, as it is loaded."""
+        loaded = dict(self.placed.settings).get("slots") if self.placed else None
+        return loaded if isinstance(loaded, int) else self.facts.slots
 
     @property
     def asked_s(self) -> float | None:

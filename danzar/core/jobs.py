@@ -10,8 +10,9 @@ from danzar.core.events import (
     RefuseJob,
     StartJob,
 )
-from danzar.core.instance import Instance, InstanceState
+from danzar.core.instance import Instance, InstanceState, Running
 from danzar.core.model import Job
+from danzar.core.plan import WaitForIdle
 from danzar.core.state import State
 
 
@@ -24,13 +25,38 @@ def submit(state: State, job: Job, now_s: float) -> list[Effect]:
         return [RefuseJob(job.job_id, Refusal.UNKNOWN_MODEL, reason)]
     if instance.state is InstanceState.FAILED and now_s < instance.not_before_s:
         return [RefuseJob(job.job_id, Refusal.LOAD_FAILED, failed_text(instance, now_s))]
-    if instance.queue.is_full and not job.retried:
-        reason = f"{len(instance.queue)} requests wait for {job.model} already; try again later"
-        return [RefuseJob(job.job_id, Refusal.QUEUE_FULL, reason)]
-    if not job.retried:
+    if job.retried:
+        instance.queue.add(job)
+        return []
+    refused = _make_place(instance, job)
+    if not any(effect.job_id == job.job_id for effect in refused):
         instance.usage.note_use(now_s)
-    instance.queue.add(job)
-    return []
+        instance.queue.add(job)
+    return [*refused]
+
+
+def _make_place(instance: Instance, job: Job) -> list[RefuseJob]:
+    """Whose request is refused so that the queue keeps its bounds: the new one's, another's."""
+    queue, name = instance.queue, instance.name
+    own, most = queue.waiting(job.asker), queue.rules.max_per_person
+    if job.asker.person is not None and own >= most:
+        reason = (
+            f"{own} of your requests wait for {name} already, and {most} may; "
+            "wait for an answer, or take one back (`queue cancel`)"
+        )
+        return [RefuseJob(job.job_id, Refusal.QUEUE_FULL, reason)]
+    if not queue.is_full:
+        return []
+    last = queue.displaced_by(job)
+    if last is None:
+        reason = f"{len(queue)} requests wait for {name} already; try again later"
+        return [RefuseJob(job.job_id, Refusal.QUEUE_FULL, reason)]
+    reason = (
+        f"{len(queue)} requests wait for {name}, {queue.waiting(last.asker)} of them yours: "
+        "the last one gave way to someone who has fewer; ask again later"
+    )
+    queue.remove(last.job_id)
+    return [RefuseJob(last.job_id, Refusal.QUEUE_FULL, reason)]
 
 
 def end(state: State, event: JobEnded, now_s: float) -> Instance | None:
@@ -41,7 +67,7 @@ def end(state: State, event: JobEnded, now_s: float) -> Instance | None:
     instance = state.instances.get(event.model)
     if instance is None or event.job_id not in instance.in_flight:
         return None
-    instance.in_flight.discard(event.job_id)
+    del instance.in_flight[event.job_id]
     instance.last_used_s = now_s
     if event.succeeded:
         instance.failures = 0
@@ -50,15 +76,16 @@ def end(state: State, event: JobEnded, now_s: float) -> Instance | None:
     return instance
 
 
-def start_jobs(instance: Instance) -> list[Effect]:
+def start_jobs(instance: Instance, now_s: float) -> list[Effect]:
     """Run as many of the waiting requests as there are free slots."""
     effects: list[Effect] = []
-    while len(instance.queue) and len(instance.in_flight) < instance.facts.slots:
-        job = instance.queue.pop()
-        instance.in_flight.add(job.job_id)
+    while len(instance.queue) and len(instance.in_flight) < instance.slots:
+        job = instance.queue.pop(now_s)
+        instance.in_flight[job.job_id] = Running(job, now_s)
         why = " ".join(x for x in (job.note, instance.degraded) if x) or None
         settings = instance.placed.settings if instance.placed else ()
-        effects.append(StartJob(job, instance.device_uuid or "", why, settings))
+        batch = instance.batch.state.size if instance.batch else None
+        effects.append(StartJob(job, instance.device_uuid or "", why, settings, batch))
     return effects
 
 
@@ -88,20 +115,31 @@ def failed_text(instance: Instance, now_s: float) -> str:
     )
 
 
-def queue_moves(instance: Instance) -> list[Effect]:
+def queue_moves(instance: Instance, now_s: float) -> list[Effect]:
     """Who must be told of a new place in the queue, and when the turn is expected."""
+    bounds_s = instance.queue.rules.bounds_s
     return [
-        QueueMoved(job_id, position, _expected_s(instance, position))
-        for job_id, position in instance.queue.moved()
+        QueueMoved(job.job_id, place, expected_s(instance, place, now_s), bounds_s[job.asker.kind])
+        for job, place in instance.queue.moved(now_s)
     ]
 
 
-def _expected_s(instance: Instance, position: int) -> float | None:
-    """Rounds of jobs before this one, and the load where it is not done yet."""
+def expected_s(instance: Instance, position: int, now_s: float) -> float | None:
+    """Seconds until the turn comes: the jobs before it, and the load where it is not done yet.
+
+    ``None`` where nothing is known: no job has ended yet, or the model waits for others to leave.
+    """
     if instance.usage.job_s is None:
         return None
     ahead = position - 1 + len(instance.in_flight)
-    waiting_s = ahead / instance.facts.slots * instance.usage.job_s
-    if instance.state in (InstanceState.READY, InstanceState.DRAINING):
+    # What runs longer than usual says that the next ones may, too.
+    longest_s = max((now_s - run.started_s for run in instance.in_flight.values()), default=0.0)
+    waiting_s = ahead / instance.slots * max(instance.usage.job_s, longest_s)
+    if instance.state is InstanceState.READY:
         return waiting_s
+    waits_for_others = instance.last_plan is not None and isinstance(
+        instance.last_plan[1], WaitForIdle
+    )
+    if instance.state is InstanceState.COLD and waits_for_others:
+        return None
     return waiting_s + instance.usage.reload_s(instance.facts.cuda_bytes)

@@ -28,6 +28,7 @@ from danzar.core.plan import (
     WaitForRelease,
 )
 from danzar.core.state import State, earmark
+from danzar.core.urgency import most_pressing, placement_key
 from danzar.units import format_gib
 
 # After a load ran out on a device, one of that size is not tried there again for this long.
@@ -38,7 +39,7 @@ _TOLERATED = 1.02
 
 
 def place_waiting(state: State, now_s: float) -> list[Effect]:
-    """Find places for all models that are asked for, those whose request is oldest first."""
+    """Find places for all models that are asked for, the most urgent first."""
     effects: list[Effect] = []
     earmarks: list[Lease] = []
     seen: set[str] = set()
@@ -55,18 +56,19 @@ def place_waiting(state: State, now_s: float) -> list[Effect]:
 
 
 def _next_wanted(state: State, seen: set[str], now_s: float) -> Instance | None:
-    """The model that is asked for, not loaded, and whose request is oldest."""
+    """The model that is asked for, not loaded, and whose request is most urgent."""
     if not state.snapshots:
         return None
+    drain_after_s = state.rules.plan.drain_after_s
     waiting = [
-        (asked_s, instance.name, instance)
+        (placement_key(instance, wish, drain_after_s, now_s), instance)
         for instance in state.instances.values()
         if instance.state in (InstanceState.COLD, InstanceState.FAILED)
         and instance.name not in seen
         and now_s >= instance.paused_until_s
-        and (asked_s := instance.asked_s) is not None
+        and (wish := most_pressing(instance, state.rules.queue, now_s)) is not None
     ]
-    return min(waiting, key=lambda x: x[:2])[2] if waiting else None
+    return min(waiting, key=lambda x: x[0])[1] if waiting else None
 
 
 def decide(
@@ -150,7 +152,7 @@ def loaded(state: State, event: LoadFinished, now_s: float) -> list[Effect]:
     """Book what was measured; undo the load where that eats what is kept for others."""
     state.snapshots = event.snapshots
     instance = state.instances[event.model]
-    if instance.load_id != event.load_id or instance.placed is None:
+    if not _is_loading(instance, event.load_id) or instance.placed is None:
         return []
     measured = dict(event.measured)
     for lease_id, share in zip(instance.lease_ids, instance.placed.shares, strict=True):
@@ -161,8 +163,13 @@ def loaded(state: State, event: LoadFinished, now_s: float) -> list[Effect]:
     instance.yielded_s = instance.wanted_s = None
     instance.too_full = 0
     if event.seconds is not None:
-        instance.usage.note_load(event.seconds)
+        instance.usage.note_load(event.seconds, event.way)
     return _undo_if_too_large(state, instance, measured, now_s)
+
+
+def _is_loading(instance: Instance, load_id: int) -> bool:
+    """Whether this load still counts: one that was cancelled ends as an unload."""
+    return instance.load_id == load_id and instance.state is InstanceState.LOADING
 
 
 def _undo_if_too_large(
@@ -188,7 +195,7 @@ def load_failed(state: State, event: LoadFailed, now_s: float) -> list[Effect]:
     """Give the bytes back; after running out, the next plan takes less."""
     state.snapshots = event.snapshots
     instance = state.instances[event.model]
-    if instance.load_id != event.load_id or instance.placed is None:
+    if not _is_loading(instance, event.load_id) or instance.placed is None:
         return []
     placed = instance.placed
     if event.cause is LoadFailure.TOO_FULL:
@@ -229,7 +236,7 @@ def unload(state: State, instance: Instance, reason: str) -> list[Effect]:
         instance.become(InstanceState.DRAINING)
         instance.leaves_because = reason
         # The bytes are promised from now on: whoever waits for room counts on them.
-        _begin_release(state, instance)
+        begin_release(state, instance)
         return []
     return [begin_unload(state, instance, reason)]
 
@@ -239,7 +246,7 @@ def begin_unload(state: State, instance: Instance, reason: str) -> StartUnload:
     if instance.load_id is None or instance.device_uuid is None:
         raise AssertionError(f"{instance.name} is {instance.state} without a lease")
     instance.become(InstanceState.UNLOADING)
-    _begin_release(state, instance)
+    begin_release(state, instance)
     return StartUnload(instance.name, instance.load_id, instance.device_uuid, reason)
 
 
@@ -284,7 +291,8 @@ def forget(state: State, instance: Instance) -> None:
     instance.in_flight.clear()
 
 
-def _begin_release(state: State, instance: Instance) -> None:
+def begin_release(state: State, instance: Instance) -> None:
+    """Note that its bytes are on their way back."""
     for lease_id in instance.lease_ids:
         state.ledger.begin_release(lease_id)
 

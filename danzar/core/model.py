@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from danzar.core.asker import NOBODY, Asker
 from danzar.core.device import DeviceKind, DeviceSnapshot, matches_device
 from danzar.core.variant import Variant
 
@@ -25,6 +26,8 @@ class ModelFacts:
         pinned: Never evicted and never unloaded by itself.
         protected: Never moved because other programs want the card.
         fallback: A smaller model that answers instead where this one can't be placed.
+        warm_bytes: What its weights take in host RAM when they are kept there; 0: they can't be.
+        batch: Pictures that it computes at once as configured; ``None`` where it has no batches.
     """
 
     name: str
@@ -42,6 +45,8 @@ class ModelFacts:
     pinned: bool = False
     protected: bool = False
     fallback: str | None = None
+    warm_bytes: int = 0
+    batch: int | None = None
 
     @property
     def cuda_bytes(self) -> int:
@@ -56,6 +61,7 @@ class Job:
     Attributes:
         retried: It ran before and its worker or its memory was lost before the first part.
         note: Why another model answers than the one that was asked; ``None`` when it does not.
+        asker: Who waits for it, and for what.
     """
 
     job_id: int
@@ -63,6 +69,7 @@ class Job:
     submitted_s: float
     retried: bool = False
     note: str | None = None
+    asker: Asker = NOBODY
 
 
 def device_order(facts: ModelFacts, snapshots: Sequence[DeviceSnapshot]) -> tuple[str, ...]:

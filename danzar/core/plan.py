@@ -44,7 +44,8 @@ class Demand:
         prefers: Whether its owner named a device; where not, any GPU is as good as another.
         wants_cpu: It belongs on the CPU, so that being there degrades nothing.
         protected: Protected models may go for it, as others do.
-        waited_s: How long its oldest request has waited.
+        waited_s: How long its most pressing request has waited.
+        foreseen: Why it is loaded before anybody asked for it; empty where somebody did.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Demand:
     wants_cpu: bool = False
     protected: bool = False
     waited_s: float = 0.0
+    foreseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

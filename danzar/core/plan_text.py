@@ -21,7 +21,8 @@ def placed_text(view: View, candidate: Candidate) -> str:
     if not parts:
         parts = [why_worse(view, candidate) or f"{view.demand.model} runs on the CPU"]
     loss = f" ({candidate.loss})" if candidate.loss else ""
-    return "; ".join(parts) + loss
+    ahead = [view.demand.foreseen] if view.demand.foreseen else []
+    return "; ".join([*ahead, *parts]) + loss
 
 
 def why_worse(view: View, candidate: Candidate) -> str | None:

@@ -170,8 +170,14 @@ class View:
         )
 
     def _may_go(self, resident: Resident, now_s: float) -> bool:
-        """Idle for good, or busy with a request that has waited too long for it."""
-        if self.demand.waited_s >= self.rules.drain_after_s:
-            return True
-        settled = now_s - resident.loaded_s >= self.rules.min_residence_s
-        return settled and resident.in_flight == 0
+        """Idle for good; or a request has waited too long, and this model has had its turn.
+
+        One that was just loaded serves what waits for it for a while, or two models that are both
+        asked for would leave after one request each.
+        """
+        stayed_s, rules = now_s - resident.loaded_s, self.rules
+        if self.demand.waited_s >= rules.drain_after_s:
+            had_its_turn = stayed_s >= min(rules.min_residence_s, rules.drain_after_s)
+            return had_its_turn or not resident.waiting
+        settled = stayed_s >= rules.min_residence_s
+        return (settled or resident.prefetched) and resident.in_flight == 0

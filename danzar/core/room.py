@@ -3,13 +3,15 @@
 headroom = min(measured free - loads in flight, limit - all leases)
            - other purposes' unfilled reservations - margin
 and at most: budget of the purpose - its leases
+
+What is kept warm counts as free: it leaves at once for whoever needs the room.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from danzar.core.book import Book, Lease, LeaseState, Reservation
+from danzar.core.book import WARM_PURPOSE, Book, Lease, LeaseState, Reservation
 from danzar.core.device import DeviceKind, DeviceSnapshot
 
 
@@ -18,12 +20,13 @@ class Room:
     """One device and what is booked on it; made once per plan.
 
     Attributes:
-        leases: Those on this device.
+        leases: Those on this device, but for what is kept warm.
         by_id: The same, by their ids.
         held_bytes: Their sum by purpose.
         claimed_bytes: The sum of those that are not taken yet.
         reservations: Those on this device.
         limit_bytes: The most Danzar may lease here; ``None`` for no limit.
+        warm_bytes: What is kept warm here, and taken.
     """
 
     device: DeviceSnapshot
@@ -35,6 +38,7 @@ class Room:
     budgets_bytes: Mapping[str, int]
     limit_bytes: int | None
     margin_bytes: int
+    warm_bytes: int = 0
 
     def headroom_bytes(self, purpose: str, gone: Collection[int] = ()) -> int | None:
         """What a new lease of ``purpose`` may take once the leases ``gone`` have been given back.
@@ -44,7 +48,7 @@ class Room:
         """
         if self.device.free_bytes is None:
             return None
-        free = self.device.free_bytes - self.claimed_bytes
+        free = self.device.free_bytes + self.warm_bytes - self.claimed_bytes
         held = self.held_bytes
         if gone:
             back = self._leases_in(gone)
@@ -88,7 +92,8 @@ class Room:
         known = [used for used in own if used is not None]
         if own and len(known) == len(own):
             return max(0, self.device.used_bytes - sum(known))
-        return max(0, self.device.used_bytes - sum(x.size_bytes for x in self.leases))
+        booked = self.warm_bytes + sum(x.size_bytes for x in self.leases)
+        return max(0, self.device.used_bytes - booked)
 
 
 def rooms_of(book: Book, snapshots: Iterable[DeviceSnapshot]) -> dict[str, Room]:
@@ -96,8 +101,12 @@ def rooms_of(book: Book, snapshots: Iterable[DeviceSnapshot]) -> dict[str, Room]
     by_id: dict[str, dict[int, Lease]] = defaultdict(dict)
     held: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     claimed: dict[str, int] = defaultdict(int)
+    warm: dict[str, int] = defaultdict(int)
     for lease in book.leases:
         uuid = lease.device_uuid
+        if lease.purpose == WARM_PURPOSE:
+            warm[uuid] += lease.size_bytes if lease.state is not LeaseState.CLAIMED else 0
+            continue
         by_id[uuid][lease.lease_id] = lease
         held[uuid][lease.purpose] += lease.size_bytes
         if lease.state is LeaseState.CLAIMED:
@@ -118,6 +127,7 @@ def rooms_of(book: Book, snapshots: Iterable[DeviceSnapshot]) -> dict[str, Room]
             budgets,
             limits.get(s.uuid),
             book.margins.on(s),
+            warm.get(s.uuid, 0),
         )
         for s in snapshots
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from danzar.core.batching import BatchRules
 from danzar.core.book import Lease, LeaseState
 from danzar.core.device import DeviceSnapshot
 from danzar.core.events import Snapshots
@@ -11,8 +12,13 @@ from danzar.core.instance import HELD, Instance
 from danzar.core.ledger import Ledger
 from danzar.core.model import ModelFacts, device_order
 from danzar.core.plan import Demand, PlanInputs, PlanRules
+from danzar.core.prediction import Habits, PredictionRules
+from danzar.core.prefetch_counts import Outlook, PrefetchAccounts
 from danzar.core.pressure import Pressure, PressureRules
-from danzar.core.queue import JobQueue
+from danzar.core.queue import JobQueue, QueueRules
+from danzar.core.urgency import Wish, most_pressing
+from danzar.core.warm_items import WarmRules, WarmTier
+from danzar.core.warm_ways import reload_of
 
 # Without figures from the owner, a device's use never counts as pressure.
 OTHERS = "other programs"
@@ -48,12 +54,19 @@ class SchedulerRules:
     Attributes:
         keep_alive_s: A model idle for this long is unloaded.
         max_queue: Jobs that may wait per model.
+        batch: How batches follow the memory; ``None``: they stay as configured.
+        queue: How long which class should wait, and how many of one person may.
+        prediction: When models are loaded before they are asked for.
     """
 
     keep_alive_s: float = 900.0
     max_queue: int = 16
     plan: PlanRules = field(default_factory=PlanRules)
     yields: YieldRules = field(default_factory=YieldRules)
+    batch: BatchRules | None = None
+    queue: QueueRules = field(default_factory=QueueRules)
+    prediction: PredictionRules = field(default_factory=PredictionRules)
+    warm: WarmRules = field(default_factory=WarmRules)
 
 
 @dataclass(slots=True)
@@ -79,7 +92,16 @@ class DeviceWatch:
 
 @dataclass(slots=True)
 class State:
-    """The scheduler's picture of the world. Only the scheduler changes it."""
+    """The scheduler's picture of the world. Only the scheduler changes it.
+
+    Attributes:
+        recycling: Of workers that are started anew: their models, and until when that is awaited.
+        batch_fixed: The batch size that a person set; ``None`` where none did.
+        habits: What was learned of when which model is used.
+        outlook: What will be used soon, as was last seen.
+        prefetches: What loading ahead has brought.
+        warm: What is kept in host RAM for quicker loads.
+    """
 
     ledger: Ledger
     rules: SchedulerRules
@@ -88,13 +110,20 @@ class State:
     own_pids: frozenset[int] = frozenset()
     watches: dict[str, DeviceWatch] = field(default_factory=dict)
     last_load_id: int = 0
+    recycling: dict[tuple[str, str], tuple[frozenset[str], float]] = field(default_factory=dict)
+    batch_fixed: int | None = None
+    habits: Habits = field(default_factory=Habits)
+    outlook: Outlook = field(default_factory=Outlook)
+    prefetches: PrefetchAccounts = field(default_factory=PrefetchAccounts)
+    warm: WarmTier = field(default_factory=WarmTier)
 
     def add(self, facts: Iterable[ModelFacts]) -> None:
         """Know these models; those that are known keep their state."""
         for model in facts:
             known = self.instances.get(model.name)
             if known is None:
-                self.instances[model.name] = Instance(model, JobQueue(self.rules.max_queue))
+                queue = JobQueue(self.rules.max_queue, self.rules.queue)
+                self.instances[model.name] = Instance(model, queue)
             else:
                 known.facts = replace(model, pinned=known.facts.pinned)
 
@@ -105,7 +134,7 @@ class State:
     def residents(self, now_s: float) -> tuple[Resident, ...]:
         """The loaded models, as eviction sees them."""
         held = (i for i in self.instances.values() if i.state in HELD)
-        return tuple(_resident(i, self.ledger, now_s) for i in held)
+        return tuple(_resident(self, i, now_s) for i in held)
 
     def plan_inputs(
         self, instance: Instance, now_s: float, earmarks: Sequence[Lease] = ()
@@ -115,13 +144,14 @@ class State:
         ``earmarks`` is the room that older requests wait for, as leases of loads in flight.
         """
         book = self.ledger.book
+        wish = most_pressing(instance, self.rules.queue, now_s)
         kept = () if instance.facts.protected else self._kept_for_others()
         return PlanInputs(
-            demand=self._demand(instance, now_s),
+            demand=self._demand(instance, wish, now_s),
             devices=self.snapshots,
             book=replace(book, leases=(*book.leases, *earmarks, *kept)),
             residents=self.residents(now_s),
-            rules=self.rules.plan,
+            rules=_in_time(self.rules.plan, wish),
             now_s=now_s,
         )
 
@@ -148,8 +178,8 @@ class State:
             if watch.kept_bytes
         )
 
-    def _demand(self, instance: Instance, now_s: float) -> Demand:
-        facts, oldest_s = instance.facts, instance.asked_s
+    def _demand(self, instance: Instance, wish: Wish | None, now_s: float) -> Demand:
+        facts = instance.facts
         return Demand(
             model=facts.name,
             purpose=facts.purpose,
@@ -168,7 +198,7 @@ class State:
             prefers=bool(facts.preferred),
             wants_cpu=facts.wants_cpu,
             protected=facts.protected,
-            waited_s=0.0 if oldest_s is None else max(0.0, now_s - oldest_s),
+            waited_s=0.0 if wish is None else max(0.0, now_s - wish.asked_s),
         )
 
     def _devices_of(self, worker: str) -> frozenset[str]:
@@ -178,6 +208,13 @@ class State:
             for i in self.instances.values()
             if i.facts.worker == worker and i.device_uuid is not None and i.state in HELD
         )
+
+
+def _in_time(rules: PlanRules, wish: Wish | None) -> PlanRules:
+    """Patient classes make busy models leave later, in proportion to their bound on waiting."""
+    if wish is None or wish.stretch == 1.0:
+        return rules
+    return replace(rules, drain_after_s=rules.drain_after_s * wish.stretch)
 
 
 def earmark(number: int, instance: Instance, device_uuid: str) -> Lease:
@@ -193,21 +230,21 @@ def _with_back(snapshot: DeviceSnapshot, size_bytes: int) -> DeviceSnapshot:
     return replace(snapshot, free_bytes=min(snapshot.total_bytes, snapshot.free_bytes + size_bytes))
 
 
-def _resident(instance: Instance, ledger: Ledger, now_s: float) -> Resident:
-    leases = [ledger.lease(lease_id) for lease_id in instance.lease_ids]
+def _resident(state: State, instance: Instance, now_s: float) -> Resident:
+    leases = [state.ledger.lease(lease_id) for lease_id in instance.lease_ids]
     if not leases:
         raise AssertionError(f"{instance.name} is {instance.state} without a lease")
-    size_bytes = sum(x.size_bytes for x in leases)
     return Resident(
         model=instance.name,
         shares=tuple((x.device_uuid, x.lease_id, x.size_bytes) for x in leases),
         priority=instance.facts.priority,
         pinned=instance.facts.pinned,
-        protected=instance.facts.protected,
+        protected=instance.facts.protected and instance.prefetch is None,
         in_flight=len(instance.in_flight),
         waiting=len(instance.queue),
         last_used_s=instance.last_used_s,
         loaded_s=instance.loaded_s,
-        reload_s=instance.usage.reload_s(size_bytes),
+        reload_s=reload_of(state, instance).seconds,
         use_probability=instance.usage.use_probability(now_s),
+        prefetched=instance.prefetch is not None,
     )

@@ -10,12 +10,14 @@ class Rung(StrEnum):
     """The steps down from "as configured", in the order in which they are tried.
 
     ``SPLIT``, ``LAYERS``, ``CPU`` and ``MODEL`` are found by the planner; the others are variants
-    that the estimate lists. The cache's precision comes before the context because eight bits cost
-    almost no quality, and half the context costs half the memory of the conversation.
+    that the estimate lists. Fewer slots make people wait for each other, and cost no quality. The
+    cache's precision comes before the context because eight bits cost almost no quality, and half
+    the context costs half the memory of the conversation.
     """
 
     FULL = "full"
     BATCH = "batch"
+    SLOTS = "slots"
     SPLIT = "split"
     KV = "kv"
     CONTEXT = "context"

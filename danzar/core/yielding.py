@@ -22,6 +22,7 @@ from danzar.core.pressure import Level, next_pressure
 from danzar.core.room import Room
 from danzar.core.state import DeviceWatch, State
 from danzar.core.variant import Rung
+from danzar.core.warm_ways import reload_of
 from danzar.units import format_gib
 
 # A model that stayed for so many move intervals had not come back too early.
@@ -85,7 +86,9 @@ def _follow(state: State, watch: DeviceWatch, room: Room, now_s: float) -> None:
     if foreign is not None:
         watch.foreign_bytes = foreign
         base = watch.foreign_base_bytes
-        watch.foreign_base_bytes = foreign if base is None else min(base, foreign)
+        # What is booked and not taken yet, or given back and still booked, seems to be less of it.
+        if base is None or not (room.claimed_bytes or room.releasing()):
+            watch.foreign_base_bytes = foreign if base is None else min(base, foreign)
     if not _hold_more(state, watch):
         watch.grown_since_s = None
     elif watch.grown_since_s is None:
@@ -123,7 +126,7 @@ def _kept_bytes(state: State, watch: DeviceWatch, snapshot: DeviceSnapshot) -> i
 def _leave(state: State, watch: DeviceWatch, room: Room, now_s: float) -> list[Effect]:
     """All idle models at once: whoever plays wants the memory now, not in portions."""
     leaving = [i for i in _on(state, room) if not (i.facts.pinned or i.facts.protected)]
-    idle = sorted((i for i in leaving if i.is_idle), key=_cheapest_first(now_s))
+    idle = sorted((i for i in leaving if i.is_idle), key=_cheapest_first(state, now_s))
     busy = sorted((i for i in leaving if not i.is_idle), key=_largest_first(state))
     severe = watch.pressure is not None and watch.pressure.level >= Level.CRITICAL
     chosen = [*idle, *(busy if severe and state.rules.yields.drain_busy else ())]
@@ -154,10 +157,9 @@ def _moved_long_ago(state: State, instance: Instance, now_s: float) -> bool:
     return moved_s is None or now_s - moved_s >= state.rules.yields.move_interval_s
 
 
-def _cheapest_first(now_s: float) -> Callable[[Instance], tuple[float, float, str]]:
+def _cheapest_first(state: State, now_s: float) -> Callable[[Instance], tuple[float, float, str]]:
     def key(instance: Instance) -> tuple[float, float, str]:
-        usage = instance.usage
-        cost_s = usage.reload_s(instance.facts.cuda_bytes) * usage.use_probability(now_s)
+        cost_s = reload_of(state, instance).seconds * instance.usage.use_probability(now_s)
         return (instance.facts.priority, cost_s, instance.name)
 
     return key

@@ -31,7 +31,7 @@ _SAME = 0.01
 # What changes the need for memory, by the backends' names.
 _RELEVANT = frozenset(
     {
-        "n_ctx", "n_batch", "type_k", "type_v", "flash_attn", "swa_full", "mmproj",
+        "n_ctx", "n_batch", "type_k", "type_v", "flash_attn", "swa_full", "mmproj", "slots",
         "imgsz", "max_side", "max_batch", "half", "precision", "architecture",
     }
 )  # fmt: skip

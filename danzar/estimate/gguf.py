@@ -109,9 +109,9 @@ def cache_bytes(model: GgufModel, layers: tuple[Layer, ...], settings: GgufSetti
     return kv_cache_bytes(layers, settings, model.window_tokens, widest=_widest(model))
 
 
-def logits_bytes(model: GgufModel) -> int:
-    """llama.cpp's output buffer, in host RAM: the odds of each word, for one token."""
-    return model.vocabulary * _FLOAT_BYTES
+def logits_bytes(model: GgufModel, settings: GgufSettings) -> int:
+    """llama.cpp's output buffer, in host RAM: the odds of each word, once for each sequence."""
+    return model.vocabulary * _FLOAT_BYTES * settings.sequences
 
 
 def _widest(model: GgufModel) -> int:
@@ -146,7 +146,7 @@ def _host(
     return Footprint(
         weights_bytes=model.input_bytes + _weights_bytes(layers) + own_output_bytes + copied_bytes,
         kv_cache_bytes=cache_bytes(model, layers, settings),
-        activations_bytes=sizes.buffer_bytes + logits_bytes(model),
+        activations_bytes=sizes.buffer_bytes + logits_bytes(model, settings),
     )
 
 

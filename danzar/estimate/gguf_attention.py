@@ -17,7 +17,7 @@ def attention(frame: Frame, layer: Layer, hidden: int) -> int:
         _store(frame, layer, keys, values)
         mixed = _look_up(frame, layer, queries)
         mixed_bytes = frame.floats(layer.heads * layer.value_head_width)
-        mixed = _turned(frame, frame.inputs.value_turn, mixed, mixed_bytes)
+        mixed = _turned(frame, _value_turn(frame, layer), mixed, mixed_bytes)
     return frame.tape.put(frame.hidden_bytes, mixed)
 
 
@@ -30,32 +30,35 @@ def _without_attention(frame: Frame, layer: Layer, normed: int) -> int:
 
 
 def _queries_keys_values(frame: Frame, layer: Layer, normed: int) -> tuple[int, int, int]:
-    tape, inputs = frame.tape, frame.inputs
+    tape, key_turn, value_turn = frame.tape, _key_turn(frame, layer), _value_turn(frame, layer)
     query_bytes = frame.floats(layer.heads * layer.key_head_width)
     key_bytes, value_bytes = frame.floats(layer.key_width), frame.floats(layer.value_width)
     if layer.fused:
         every = tape.put(query_bytes + key_bytes + value_bytes, normed)
-        queries = _turned(frame, inputs.key_turn, tape.put(query_bytes, every), query_bytes)
-        keys = _turned(frame, inputs.key_turn, tape.put(key_bytes, every), key_bytes)
-        return queries, keys, _turned(frame, inputs.value_turn, every, value_bytes)
-    queries = _placed(frame, query_bytes, normed)
+        queries = _turned(frame, key_turn, tape.put(query_bytes, every), query_bytes)
+        keys = _turned(frame, key_turn, tape.put(key_bytes, every), key_bytes)
+        return queries, keys, _turned(frame, value_turn, every, value_bytes)
+    queries = _placed(frame, key_turn, query_bytes, normed)
     if frame.part.window_tokens:
-        keys = _placed(frame, key_bytes, normed)
-        return queries, keys, _values(frame, value_bytes, normed)
-    values = _values(frame, value_bytes, normed)
-    return queries, _placed(frame, key_bytes, normed), values
+        keys = _placed(frame, key_turn, key_bytes, normed)
+        return queries, keys, _turned(frame, value_turn, tape.put(value_bytes, normed), value_bytes)
+    values = _turned(frame, value_turn, tape.put(value_bytes, normed), value_bytes)
+    return queries, _placed(frame, key_turn, key_bytes, normed), values
 
 
-def _placed(frame: Frame, size_bytes: int, normed: int) -> int:
+def _placed(frame: Frame, turn: int | None, size_bytes: int, normed: int) -> int:
     """Queries or keys, with their tokens' positions worked in, which makes a copy."""
     raw = frame.tape.put(size_bytes, normed)
     placed = frame.tape.put(size_bytes, raw)
-    return _turned(frame, frame.inputs.key_turn, placed, size_bytes)
+    return _turned(frame, turn, placed, size_bytes)
 
 
-def _values(frame: Frame, size_bytes: int, normed: int) -> int:
-    values = frame.tape.put(size_bytes, normed)
-    return _turned(frame, frame.inputs.value_turn, values, size_bytes)
+def _key_turn(frame: Frame, layer: Layer) -> int | None:
+    return frame.inputs.key_turns.get(layer.is_windowed)
+
+
+def _value_turn(frame: Frame, layer: Layer) -> int | None:
+    return frame.inputs.value_turns.get(layer.is_windowed)
 
 
 def _turned(frame: Frame, turn: int | None, what: int, size_bytes: int) -> int:
@@ -84,7 +87,9 @@ def _look_up(frame: Frame, layer: Layer, queries: int) -> int:
     tape, kept = frame.tape, frame.kept_tokens(layer)
     # Of latent attention the values are a part of the keys, laid on their side in a copy.
     rank = layer.latent.rank if layer.latent else 0
-    aside = tape.put(row_bytes(frame.settings.key_type, rank) * kept) if rank else None
+    sequences = frame.settings.sequences
+    row = row_bytes(frame.settings.key_type, rank)
+    aside = tape.put(row * kept * sequences) if rank else None
     pairs_bytes = frame.floats(layer.heads * kept)
     pairs = tape.put(pairs_bytes, queries)
     pairs = tape.over(pairs_bytes, pairs, frame.inputs.masks[layer.is_windowed])
@@ -100,7 +105,8 @@ def _look_up_at_once(frame: Frame, layer: Layer, queries: int, mixed_bytes: int)
     rank = layer.latent.rank if layer.latent else 0
     value_type = settings.key_type if rank else settings.value_type
     caches = ((settings.key_type, layer.key_width), (value_type, rank or layer.value_width))
-    halves = [tape.put(width * kept * HALF_BYTES) for kind, width in caches if kind == "f32"]
+    halved = kept * settings.sequences * HALF_BYTES
+    halves = [tape.put(width * halved) for kind, width in caches if kind == "f32"]
     if not rank:
         return tape.put(mixed_bytes, queries, *halves, mask)
     wide = tape.put(frame.floats(layer.heads * rank), queries, *halves, mask)

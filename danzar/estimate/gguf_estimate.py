@@ -18,6 +18,7 @@ from danzar.estimate.gguf_ladder import reductions
 from danzar.estimate.gguf_model import GgufModel, read_model
 from danzar.estimate.gguf_settings import GgufSettings, from_backend
 from danzar.estimate.projector import Projector, read_projector
+from danzar.units import parse_size
 
 Changes = Mapping[str, Setting] | None
 """What a rung changes in the model's own settings."""
@@ -37,6 +38,12 @@ class GgufEstimate:
     model: GgufModel
     settings: Mapping[str, Any]
     projector: Projector | None = None
+
+    def waiting_bytes(self, changes: Changes = None) -> int:
+        """Host RAM for conversations that wait, and one that is changing places with them."""
+        kept_bytes = parse_size(self.settings.get("prompt_cache", 0))
+        one = replace(self._settings(changes, -1), sequences=1)
+        return kept_bytes + (cache_bytes(self.model, self.model.layers, one) if kept_bytes else 0)
 
     @property
     def layer_count(self) -> int:
@@ -91,13 +98,13 @@ class GgufEstimate:
         return from_backend(merged, self.model.trained_context, gpu_layers)
 
     def _variant(self, rung: Rung, changes: dict[str, Setting], loss: str) -> Variant:
-        on_card = self.split(-1, changes)
+        on_card, kept_bytes = self.split(-1, changes), self.waiting_bytes(changes)
         return Variant(
             rung=rung,
             cuda_bytes=on_card.card.total_bytes,
-            host_bytes=self.split(0, changes).host.total_bytes,
+            host_bytes=self.split(0, changes).host.total_bytes + kept_bytes,
             settings=tuple(changes.items()),
-            beside_bytes=on_card.host.total_bytes,
+            beside_bytes=on_card.host.total_bytes + kept_bytes,
             layers=self.shape(changes),
             loss=loss,
         )

@@ -34,22 +34,22 @@ class Part:
 
 @dataclass(slots=True)
 class Inputs:
-    """What layers read, as numbers on the tape; masks and places apart for windowed layers.
+    """What layers read, as numbers on the tape; apart for windowed layers.
 
     Attributes:
         masks: Which tokens each token sees.
         key_places: Where in the cache the batch's keys go.
         value_places: The same for values.
-        key_turn: The matrix that keys are turned by; ``None`` without one.
-        value_turn: The same for values.
+        key_turns: The matrix that keys are turned by, as far as they are.
+        value_turns: The same for values.
         chosen: Which tokens get an output.
     """
 
     masks: dict[bool, int] = field(default_factory=dict)
     key_places: dict[bool, int] = field(default_factory=dict)
     value_places: dict[bool, int] = field(default_factory=dict)
-    key_turn: int | None = None
-    value_turn: int | None = None
+    key_turns: dict[bool, int] = field(default_factory=dict)
+    value_turns: dict[bool, int] = field(default_factory=dict)
     chosen: int = 0
 
 
@@ -58,7 +58,7 @@ class Frame:
 
     Attributes:
         tape: Its operations so far.
-        hidden_bytes: Of the state between layers.
+        tokens: How many are computed.
     """
 
     def __init__(self, part: Part, settings: GgufSettings) -> None:
@@ -66,15 +66,24 @@ class Frame:
         self.settings = settings
         self.tape = Tape()
         self.inputs = Inputs()
-        self.hidden_bytes = self.floats(part.embedding_width)
+        self.tokens = settings.tokens
+
+    @property
+    def hidden_bytes(self) -> int:
+        """The state between layers."""
+        return self.floats(self.part.embedding_width)
 
     def floats(self, width: int) -> int:
         """Bytes of ``width`` numbers for each token."""
-        return width * self.settings.tokens * FLOAT_BYTES
+        return width * self.tokens * FLOAT_BYTES
 
     def kept_tokens(self, layer: Layer) -> int:
-        """How many tokens a layer's cache holds."""
+        """How many tokens of a sequence a layer's cache holds."""
         return cached_tokens(layer.is_windowed, self.settings, self.part.window_tokens)
+
+    def choose(self) -> None:
+        """From here on only those tokens count whose next word is asked for: one a sequence."""
+        self.tokens = min(self.tokens, self.settings.sequences)
 
     def begin(self) -> int:
         """Enter everything that comes from outside; returns the first hidden state."""
@@ -82,10 +91,10 @@ class Frame:
         words = self.tape.enter(word_bytes)
         self.tape.enter(self.hidden_bytes)  # for pictures' embeddings; nothing reads it else
         self.tape.enter(word_bytes)  # positions
-        self.inputs.chosen = self.tape.enter(word_bytes)
+        self.inputs.chosen = self.tape.enter(self.settings.sequences * FLOAT_BYTES)
         for windowed in dict.fromkeys(self._kinds()):
             self._enter_mask(windowed)
-        self._enter_turns()
+            self._enter_turns(windowed)
         return self.tape.put(self.hidden_bytes, words)
 
     def _kinds(self) -> list[bool]:
@@ -104,7 +113,8 @@ class Frame:
         inputs.key_places[windowed] = tape.enter(tokens * _INDEX_BYTES)
         inputs.value_places[windowed] = tape.enter(tokens * places * _INDEX_BYTES)
 
-    def _enter_turns(self) -> None:
+    def _enter_turns(self, windowed: bool) -> None:
+        """Each of the two caches, with windows and without, has matrices of its own."""
         attending = [layer for layer in self.part.layers if layer.kv_heads]
         if not attending or attending[0].latent:
             return
@@ -113,10 +123,12 @@ class Frame:
         side = _LEAST_TURNED
         while min(keys) % (2 * side) == 0:
             side *= 2
-        settings, inputs = self.settings, self.inputs
-        inputs.key_turn = self._enter_turn(settings.key_type, keys, side)
-        inputs.value_turn = self._enter_turn(settings.value_type, values, _LEAST_TURNED)
+        settings, inputs, enter = self.settings, self.inputs, self.tape.enter
+        if _turns(settings.key_type, keys):
+            inputs.key_turns[windowed] = enter(side * side * FLOAT_BYTES)
+        if _turns(settings.value_type, values):
+            inputs.value_turns[windowed] = enter(_LEAST_TURNED * _LEAST_TURNED * FLOAT_BYTES)
 
-    def _enter_turn(self, kind: KvType, widths: set[int], side: int) -> int | None:
-        turns = is_quantised(kind) and len(widths) == 1 and min(widths) % _LEAST_TURNED == 0
-        return self.tape.enter(side * side * FLOAT_BYTES) if turns else None
+
+def _turns(kind: KvType, widths: set[int]) -> bool:
+    return is_quantised(kind) and len(widths) == 1 and min(widths) % _LEAST_TURNED == 0

@@ -51,8 +51,11 @@ def compute(part: Part, settings: GgufSettings) -> Compute:
 
 def _layer(frame: Frame, layer: Layer, hidden: int, *, is_last: bool) -> int:
     """One block; returns the hidden state after it."""
-    tape, size_bytes = frame.tape, frame.hidden_bytes
+    tape = frame.tape
     mixed = attention(frame, layer, hidden)
+    if is_last:
+        frame.choose()
+    size_bytes = frame.hidden_bytes
     if is_last:
         mixed = tape.put(size_bytes, mixed, frame.inputs.chosen)
         hidden = tape.put(size_bytes, hidden, frame.inputs.chosen)
@@ -63,6 +66,7 @@ def _layer(frame: Frame, layer: Layer, hidden: int, *, is_last: bool) -> int:
 
 def _output(frame: Frame, hidden: int) -> None:
     """The norm, which stays, and the odds of each word."""
+    frame.choose()
     normed = frame.tape.keep(frame.tape.over(frame.hidden_bytes, hidden))
     frame.tape.keep(frame.tape.put(frame.floats(frame.part.vocabulary), normed))
 

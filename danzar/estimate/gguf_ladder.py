@@ -26,12 +26,20 @@ def reductions(model: GgufModel, full: GgufSettings, min_context: int) -> Iterat
     if full.batch > SMALL_BATCH:
         loss = f"reading {SMALL_BATCH} instead of {full.batch} tokens at once"
         yield Step(Rung.BATCH, (("n_batch", SMALL_BATCH),), loss)
+    for slots in halves(full.sequences):
+        loss = f"answering {slots} instead of {full.sequences} people at once"
+        yield Step(Rung.SLOTS, (("slots", slots),), loss)
     if can_quantise(model, full):
         changes = (("type_k", "q8_0"), ("type_v", "q8_0"), ("flash_attn", True))
         yield Step(Rung.KV, changes, "keeping the conversation in 8 bits a number")
     for tokens in contexts(full.context, min_context):
         loss = f"with {tokens} instead of {full.context} tokens of context"
         yield Step(Rung.CONTEXT, (("n_ctx", tokens),), loss)
+
+
+def halves(full: int) -> list[int]:
+    """Each half of the one before, rounded down, to 1."""
+    return [full >> step for step in range(1, full.bit_length())]
 
 
 def contexts(full: int, least: int) -> list[int]:

@@ -33,7 +33,7 @@ class GgufSettings:
     """How a model will be loaded.
 
     Attributes:
-        context: Tokens that the KV cache holds.
+        context: Tokens that the KV cache holds of each conversation.
         batch: Tokens computed at once (llama.cpp's ``n_ubatch``).
         key_type: Precision of the cached keys.
         value_type: Precision of the cached values.
@@ -41,6 +41,7 @@ class GgufSettings:
         flash_attention: Whether attention is computed without the matrix of all pairs.
         full_windows: Whether layers with a sliding window keep all tokens, as llama.cpp does by
             default: without them a conversation can't be cut back.
+        sequences: Conversations that have a cache of their own, and are computed together.
     """
 
     context: int
@@ -50,15 +51,20 @@ class GgufSettings:
     gpu_layers: int = -1
     flash_attention: bool = False
     full_windows: bool = True
+    sequences: int = 1
 
     def __post_init__(self) -> None:
-        if self.context < 1 or self.batch < 1:
-            raise ValueError(f"context {self.context} and batch {self.batch} must be at least 1")
+        if min(self.context, self.batch, self.sequences) < 1:
+            raise ValueError(
+                f"context {self.context}, batch {self.batch} and sequences {self.sequences} must "
+                "be at least 1"
+            )
 
     @property
     def tokens(self) -> int:
-        """Tokens computed at once: never more than the context holds."""
-        return min(self.batch, self.context)
+        """Tokens computed at once: never more than the context holds, as many of each sequence."""
+        tokens = min(self.batch, self.context * self.sequences)
+        return -(-tokens // self.sequences) * self.sequences
 
     @property
     def padded_context(self) -> int:
@@ -77,19 +83,21 @@ def from_backend(
         gpu_layers: Layers on the card; see ``GgufSettings``.
     """
     context = int(settings.get("n_ctx", DEFAULT_CONTEXT)) or trained_context or DEFAULT_CONTEXT
+    sequences = int(settings.get("slots", 1))
     return GgufSettings(
         context,
-        min(int(settings.get("n_batch", MAX_BATCH)), MAX_BATCH, context),
+        max(sequences, min(int(settings.get("n_batch", MAX_BATCH)), MAX_BATCH, context)),
         settings.get("type_k", "f16"),
         settings.get("type_v", "f16"),
         gpu_layers,
         flash_attention=bool(settings.get("flash_attn", False)),
         full_windows=bool(settings.get("swa_full", True)),
+        sequences=sequences,
     )
 
 
 def cached_tokens(windowed: bool, settings: GgufSettings, window_tokens: int | None) -> int:
-    """How many tokens the cache of a layer with or without a window holds."""
+    """How many tokens of one sequence the cache of a layer with or without a window holds."""
     context = settings.padded_context
     if not windowed or window_tokens is None or settings.full_windows:
         return context
@@ -100,7 +108,7 @@ def cached_tokens(windowed: bool, settings: GgufSettings, window_tokens: int | N
 def kv_cache_bytes(
     layers: Iterable[Layer], settings: GgufSettings, window_tokens: int | None, *, widest: int
 ) -> int:
-    """Keys and values of all tokens in some layers, and what recurrent ones keep instead.
+    """Keys and values of all sequences in some layers, and what recurrent ones keep instead.
 
     Args:
         layers: Those whose cache is meant.
@@ -118,7 +126,7 @@ def kv_cache_bytes(
         values = layer.value_width if settings.flash_attention or layer.latent else widest
         total += row_bytes(settings.key_type, layer.key_width) * tokens
         total += row_bytes(settings.value_type, values) * tokens
-    return total
+    return total * settings.sequences
 
 
 def is_quantised(kind: KvType) -> bool:

@@ -19,6 +19,7 @@ _HALF_BYTES = 2
 # What the backends do where nothing is set: pictures at once, and the side that they are scaled to.
 # Backends that are not listed hold no pictures on the device.
 _BATCH = {"yolo": 16, "clip": 16, "ocr": 1}
+BATCHED = frozenset({"yolo", "clip"})
 _SIDES_PX = {"yolo": 640, "clip": 224, "ocr": 960}
 _CLIP_CONFIG = "open_clip_config.json"
 _BATCHES = (8, 4, 2, 1)
@@ -73,6 +74,13 @@ class TorchEstimate:
             settings=() if batch == self.batch else changes,
             loss="" if batch == self.batch else several,
         )
+
+
+def batch_of(backend: str, settings: Mapping[str, Any]) -> int | None:
+    """Pictures that a model computes at once as configured; ``None`` where it has no batches."""
+    if backend not in BATCHED:
+        return None
+    return int(settings.get("max_batch", 0)) or _BATCH[backend]
 
 
 def open_torch(path: str | Path | None, settings: Mapping[str, Any], backend: str) -> TorchEstimate:

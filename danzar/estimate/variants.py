@@ -54,9 +54,9 @@ def gguf_variants(
 ) -> tuple[Variant, ...]:
     """How a GGUF model can be loaded: as configured, then one rung lower at a time.
 
-    FULL, then BATCH, KV and CONTEXT (several, each half of the one before). Each includes the
-    reductions of those before it; one that would save less than 1 % is left out. Blocks for tens
-    of milliseconds.
+    FULL, then BATCH, SLOTS, KV and CONTEXT (slots and contexts several times, each half of the one
+    before). Each includes the reductions of those before it; one that would save less than 1 % is
+    left out. Blocks for tens of milliseconds.
 
     Args:
         path: The file, or the first of several parts.

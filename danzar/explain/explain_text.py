@@ -67,6 +67,8 @@ def device_text(device: DeviceRoom) -> str:
     sums = "".join(f" - {part}" for part in taken)
     caps = _caps(device)
     free = f"{amount(device.free_bytes)} free of {amount(device.total_bytes)}"
+    if device.warm_bytes:
+        free += f" + {amount(device.warm_bytes)} kept warm, which leaves at once"
     return f"{free}{sums}{caps} → {_room(device.room_bytes)}"
 
 

@@ -47,7 +47,7 @@ def log_lines(
 
 
 def _log_line(device: DeviceMemory, past: Sequence[DeviceSnapshot]) -> str:
-    leases = ", ".join(f"{x.model} {format_gib(x.size_bytes)} {x.state}" for x in device.leases)
+    leases = ", ".join(f"{x.title} {format_gib(x.size_bytes)} {x.state}" for x in device.leases)
     return (
         f"gpu memory: {device_title(device.snapshot)} "
         f"allocated={format_known(device.allocated_bytes)} "

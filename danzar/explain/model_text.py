@@ -16,6 +16,7 @@ _RUNGS = {
     Rung.FULL: "as configured",
     Rung.SPLIT: "divided over several cards",
     Rung.BATCH: "with smaller batches",
+    Rung.SLOTS: "for fewer people at once",
     Rung.KV: "with a smaller KV cache",
     Rung.CONTEXT: "with less context",
     Rung.LAYERS: "with part of its layers on the card",
@@ -96,12 +97,23 @@ def use_text(view: ModelView) -> str:
     running = [f"{view.in_flight} running"] if view.in_flight else []
     waiting = [f"{view.waiting} waiting"] if view.waiting else []
     idle = [f"idle for {format_duration(view.idle_s)}"] if view.idle_s is not None else []
-    verb = "reload" if view.is_loaded else "load"
     cost = [
-        f"{verb} {view.reload_s:.1f} s",
+        reload_text(view),
         f"wanted within 2 min: {100 * view.use_probability:.0f} %",
     ]
     return " · ".join([*running, *waiting, *idle, *cost])
+
+
+def reload_text(view: ModelView) -> str:
+    """``reload 1.2 s (warm)``, ``load about 6.8 s (estimated)``: what it takes to have it again."""
+    verb = "reload" if view.is_loaded else "load"
+    about = "" if view.reload_measured else "about "
+    how = [
+        *(["warm"] if view.reload_warm else []),
+        *(["standby"] if view.standby else []),
+        *([] if view.reload_measured else ["estimated"]),
+    ]
+    return f"{verb} {about}{view.reload_s:.1f} s" + (f" ({', '.join(how)})" if how else "")
 
 
 def _failed_text(view: ModelView) -> str:

@@ -77,6 +77,7 @@ class DeviceRoom:
         limit_left_bytes: What Danzar might still lease there; ``None`` without a limit.
         budget_left_bytes: What the model's purpose might still lease; ``None`` without a budget.
         room_bytes: What was left for the model; negative when overbooked, ``None`` when unknown.
+        warm_bytes: What was kept warm there, and counted as free.
     """
 
     device_uuid: str
@@ -92,6 +93,7 @@ class DeviceRoom:
     limit_left_bytes: int | None
     budget_left_bytes: int | None
     room_bytes: int | None
+    warm_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +328,7 @@ def _device_room(view: View, room: Room) -> DeviceRoom:
         limit_left_bytes=None if limit is None else limit - held,
         budget_left_bytes=None if budget is None else budget - _held_by(room, purpose),
         room_bytes=room.headroom_bytes(purpose),
+        warm_bytes=room.warm_bytes,
     )
 
 

@@ -60,6 +60,10 @@ def model_json(view: ModelView) -> Json:
         "protected": view.protected,
         "priority": view.priority,
         "reload_s": round(view.reload_s, 3),
+        "reload_warm": view.reload_warm,
+        "reload_measured": view.reload_measured,
+        "standby": view.standby,
+        "warm_bytes": view.warm_bytes,
         "use_probability": round(view.use_probability, 4),
         "idle_s": None if view.idle_s is None else round(view.idle_s, 1),
         "yielded": view.yielded,
@@ -141,6 +145,7 @@ def _device_json(device: DeviceRoom) -> Json:
         "limit_left_bytes": device.limit_left_bytes,
         "budget_left_bytes": device.budget_left_bytes,
         "room_bytes": device.room_bytes,
+        "warm_bytes": device.warm_bytes,
         "text": device_text(device),
     }
 

@@ -16,12 +16,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from danzar.broker.model_view import ModelView
+from danzar.broker.prefetch_view import PrefetchView
+from danzar.broker.queue_view import QueueView
 from danzar.config.bot import HttpSettings
 from danzar.core.plan import Plan, PlanInputs
 from danzar.errors import BadInput, DanzarError, ModelMissing
 from danzar.explain.model_text import find_model
 from danzar.explain.plan_explain import explain
 from danzar.http.model_json import Json, explanation_json
+from danzar.http.prefetch_json import prefetch_json
+from danzar.http.queue_json import queue_json
 from danzar.http.status_json import (
     VERSION,
     StatusFacts,
@@ -58,6 +62,14 @@ class Planner(Protocol):
         """The last decision about a model."""
         ...
 
+    def queues(self) -> tuple[QueueView, ...]:
+        """Who runs and who waits, for every model."""
+        ...
+
+    def prefetches(self) -> PrefetchView:
+        """What loading ahead has brought."""
+        ...
+
 
 def status_app(facts: Callable[[], StatusFacts], planner: Planner) -> web.Application:
     """The application; ``facts`` is called once per request and must not block."""
@@ -79,6 +91,8 @@ def status_app(facts: Callable[[], StatusFacts], planner: Planner) -> web.Applic
         app.router.add_get(f"/v1/{name}", show(make))
     app.router.add_get("/v1/plan", partial(_get_plan, planner))
     app.router.add_get("/v1/why", partial(_get_why, planner))
+    app.router.add_get("/v1/queue", partial(_get_queue, planner))
+    app.router.add_get("/v1/prefetch", partial(_get_prefetch, planner))
     return app
 
 
@@ -86,6 +100,10 @@ async def _get_plan(planner: Planner, request: web.Request) -> web.Response:
     inputs, plan = planner.plan(_model(planner, request))
     told = await asyncio.to_thread(explain, inputs, plan)
     return _answer({"version": VERSION, **explanation_json(told, inputs, age_s=None)})
+
+
+async def _get_queue(planner: Planner, _request: web.Request) -> web.Response:
+    return _answer(queue_json(planner.queues()))
 
 
 async def _get_why(planner: Planner, request: web.Request) -> web.Response:
@@ -96,6 +114,10 @@ async def _get_why(planner: Planner, request: web.Request) -> web.Response:
     told = await asyncio.to_thread(explain, *decided)
     body = explanation_json(told, decided[0], age_s=planner.now_s() - told.at_s)
     return _answer({"version": VERSION, **body})
+
+
+async def _get_prefetch(planner: Planner, _request: web.Request) -> web.Response:
+    return _answer({"version": VERSION, **prefetch_json(planner.prefetches())})
 
 
 def _model(planner: Planner, request: web.Request) -> str:

@@ -7,7 +7,7 @@ read that file may change the settings anyway. It works alike on Linux and Windo
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from danzar.errors import ConfigError, DanzarError
 from danzar.live.live_config import Applied, LiveConfig
 
 _FILE = "control.json"
+DEMO_FILE = "control-demo.json"
+NOTE_VARIABLE = "DANZAR_CONTROL_NOTE"
 _LOOPBACK = "127.0.0.1"
 _PATH = "/v1/config"
 _TIMEOUT_S = 10.0
@@ -32,11 +34,13 @@ class Address(msgspec.Struct, frozen=True):
 
     Attributes:
         folder: Its folder of settings.
+        data: Its data folder.
     """
 
     url: str
     secret: str
     folder: str
+    data: str = ""
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,17 +61,31 @@ class BotSilent(DanzarError):
     """A bot runs here, but does not answer."""
 
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
 @asynccontextmanager
-async def serve_control(live: LiveConfig, data_folder: Path) -> AsyncIterator[None]:
-    """Take commands while the context lasts. ``data_folder`` exists."""
+async def serve_control(
+    live: LiveConfig, data_folder: Path, routes: Mapping[str, Handler] | None = None
+) -> AsyncIterator[None]:
+    """Take commands while the context lasts.
+
+    Args:
+        live: What ``danzar config`` changes.
+        data_folder: Exists.
+        routes: Further paths for POST; only who knows the secret gets to them.
+    """
     secret = secrets.token_urlsafe(32)
-    runner = web.AppRunner(_app(live, secret), access_log=None, shutdown_timeout=1.0)
+    app = _app(live, secret, routes or {})
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, _LOOPBACK, 0).start()
         url = f"http://{_LOOPBACK}:{runner.addresses[0][1]}"
-        address = Address(url, secret, str((live.config.folder or Path()).resolve()))
-        with _announced(data_folder / _FILE, msgspec.json.encode(address)):
+        address = _address(url, secret, live, data_folder)
+        # A demo's data folder is a temporary one: it says where commands look for its note.
+        note = Path(os.environ.get(NOTE_VARIABLE) or data_folder / _FILE)
+        with _announced(note, msgspec.json.encode(address)):
             yield
     finally:
         await runner.cleanup()
@@ -75,11 +93,26 @@ async def serve_control(live: LiveConfig, data_folder: Path) -> AsyncIterator[No
 
 def find_bot(data_folder: Path, folder: Path | None) -> Address | None:
     """The bot that runs with these settings, if its note is there; it may have died since."""
+    return next(iter(find_bots(data_folder, folder)), None)
+
+
+def find_bots(data_folder: Path, folder: Path | None) -> tuple[Address, ...]:
+    """The same with a demo's bot behind it, as one of them may have died."""
+    notes = (_read_note(data_folder / name) for name in (_FILE, DEMO_FILE))
+    here = str(folder.resolve()) if folder is not None else None
+    return tuple(note for note in notes if note is not None and note.folder == here)
+
+
+def _address(url: str, secret: str, live: LiveConfig, data_folder: Path) -> Address:
+    folder = (live.config.folder or Path()).resolve()
+    return Address(url, secret, str(folder), str(data_folder.resolve()))
+
+
+def _read_note(file: Path) -> Address | None:
     try:
-        address = msgspec.json.decode((data_folder / _FILE).read_bytes(), type=Address)
+        return msgspec.json.decode(file.read_bytes(), type=Address)
     except (OSError, msgspec.DecodeError):
         return None
-    return address if folder is not None and address.folder == str(folder.resolve()) else None
 
 
 async def ask_bot(address: Address, wish: Wish) -> Answer | None:
@@ -105,11 +138,15 @@ async def ask_bot(address: Address, wish: Wish) -> Answer | None:
         ) from exc
 
 
-def _app(live: LiveConfig, secret: str) -> web.Application:
-    async def post(request: web.Request) -> web.Response:
+def _app(live: LiveConfig, secret: str, routes: Mapping[str, Handler]) -> web.Application:
+    @web.middleware
+    async def refuse_strangers(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "")
         if not secrets.compare_digest(given.encode(), f"Bearer {secret}".encode()):
             return web.Response(status=web.HTTPForbidden.status_code)
+        return await handler(request)
+
+    async def post(request: web.Request) -> web.StreamResponse:
         try:
             wish = msgspec.json.decode(await request.read(), type=Wish)
         except msgspec.DecodeError:
@@ -117,8 +154,9 @@ def _app(live: LiveConfig, secret: str) -> web.Application:
         body = msgspec.json.encode(await _grant(live, wish))
         return web.Response(body=body, content_type="application/json")
 
-    app = web.Application(client_max_size=_MAX_BODY_BYTES)
-    app.router.add_post(_PATH, post)
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[refuse_strangers])
+    for path, handler in {_PATH: post, **routes}.items():
+        app.router.add_post(path, handler)
     return app
 
 

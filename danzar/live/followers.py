@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from danzar.broker.rules import ledger_rules, scheduler_rules, with_rules
+from danzar.broker.optimizer_rules import upkeep_rules
+from danzar.broker.rules import ledger_rules, queue_rules, scheduler_rules, with_rules
+from danzar.broker.upkeep import Upkeep
 from danzar.config.settings import Config
 from danzar.core.book import Limit, Margins, Reservation
 from danzar.core.device import DeviceSnapshot
 from danzar.core.model import ModelFacts
+from danzar.core.queue import QueueRules
 from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
 from danzar.errors import ConfigError
@@ -40,6 +43,14 @@ class Manager(Protocol):
 
     def pin(self, model: str, pinned: bool) -> None:
         """Pin a model, or let it go."""
+        ...
+
+
+class Ordered(Protocol):
+    """The part of ``danzar.vision.service.VisionService`` that is told of changes."""
+
+    def set_queue_rules(self, rules: QueueRules) -> None:
+        """Put waiting pictures in order by other rules."""
         ...
 
 
@@ -94,6 +105,35 @@ def follow_monitor(gpu_mm: GpuMemoryManager, monitor: MemoryMonitor) -> Follower
             monitor.interval_s = after.memory_check_interval
             if before.enable_memory_monitoring != after.enable_memory_monitoring:
                 await (monitor.start() if after.enable_memory_monitoring else monitor.stop())
+
+        return step
+
+    return follow
+
+
+def follow_vision(vision: Ordered) -> Follower:
+    """The order of waiting pictures follows the settings."""
+
+    def follow(_old: Config, new: Config) -> Step:
+        rules = queue_rules(new)
+
+        async def step() -> None:
+            vision.set_queue_rules(rules)
+
+        return step
+
+    return follow
+
+
+def follow_upkeep(upkeep: Upkeep) -> Follower:
+    """What is done for workers' memory follows the settings."""
+
+    def follow(old: Config, new: Config) -> Step:
+        rules = upkeep_rules(new)
+
+        async def step() -> None:
+            if rules != upkeep_rules(old):
+                upkeep.configure(rules)
 
         return step
 

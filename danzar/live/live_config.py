@@ -106,7 +106,7 @@ class LiveConfig:
             danzar.errors.ConfigError: ``set`` would refuse, with the reason.
         """
         async with self._lock:
-            _, running = await asyncio.to_thread(self._setting, key, value)
+            _, running = await asyncio.to_thread(self._settings, {key: value})
             before, after = await self._compare(running)
         return Applied(changes_between(before, after))
 
@@ -123,9 +123,24 @@ class LiveConfig:
         Raises:
             danzar.errors.ConfigError: Refused, with the reason; nothing was changed.
         """
+        return await self.set_all({key: value}, who=who)
+
+    async def set_all(
+        self, settings: Mapping[str, str], *, who: str, action: str = "config.set"
+    ) -> Applied:
+        """Change several settings as one: all of them, or none.
+
+        Args:
+            settings: Values by key, each as ``set`` takes it.
+            who: For the audit.
+            action: What the audit calls it.
+
+        Raises:
+            danzar.errors.ConfigError: Refused, with the reason; nothing was changed.
+        """
         async with self._lock:
-            file, running = await asyncio.to_thread(self._setting, key, value)
-            return await self._change_to(running, file, who)
+            files, running = await asyncio.to_thread(self._settings, settings)
+            return await self._change_to(running, files, who, action)
 
     async def reload(self, *, who: str) -> Applied:
         """Apply what the files say now.
@@ -138,7 +153,7 @@ class LiveConfig:
         """
         async with self._lock:
             on_disk = await asyncio.to_thread(self._read, self._folder())
-            return await self._change_to(on_disk, None, who)
+            return await self._change_to(on_disk, (), who)
 
     def _folder(self) -> Path:
         if self._config.folder is None:
@@ -148,24 +163,33 @@ class LiveConfig:
     def _read(self, folder: Path) -> Draft:
         return Draft(folder, self._draft.environ, read_contents(folder))
 
-    def _setting(self, key: str, value: str) -> tuple[_File, Draft]:
-        """The file with the setting in it, and what would run: both are valid as a whole."""
-        folder, found = self._folder(), find_key(key, self._config)
-        if not can_change_live(found):
-            raise NeedsRestart(_restart_text([found]))
-        on_disk = self._read(folder)
-        written = on_disk.with_setting(found, value)
+    def _settings(self, wanted: Mapping[str, str]) -> tuple[tuple[_File, ...], Draft]:
+        """The files with the settings in them, and what would run: both are valid as a whole."""
+        folder = self._folder()
+        found = {find_key(key, self._config): value for key, value in wanted.items()}
+        stuck = [key for key in found if not can_change_live(key)]
+        if stuck:
+            raise NeedsRestart(_restart_text(stuck))
+        on_disk = written = self._read(folder)
+        running = self._draft
+        for key, value in found.items():
+            written, running = written.with_setting(key, value), running.with_setting(key, value)
         written.config()
-        before, after = on_disk.contents[found.file], written.contents[found.file]
-        file = _File(folder / found.file_name, before, after)
-        return file, self._draft.with_setting(found, value)
+        changed = {key.file: folder / key.file_name for key in found}
+        files = tuple(
+            _File(file, on_disk.contents[name], written.contents[name])
+            for name, file in changed.items()
+        )
+        return files, running
 
     async def _compare(self, draft: Draft) -> tuple[Config, Config]:
         """What runs and what would; what runs is read anew, as `auto` goes by files of models."""
         before = await asyncio.to_thread(self._draft.config)
         return before, await asyncio.to_thread(draft.config)
 
-    async def _change_to(self, draft: Draft, file: _File | None, who: str) -> Applied:
+    async def _change_to(
+        self, draft: Draft, files: Sequence[_File], who: str, action: str = "config.set"
+    ) -> Applied:
         before, after = await self._compare(draft)
         changes = changes_between(before, after)
         stuck = [change.key for change in changes if not can_change_live(change.key)]
@@ -173,18 +197,17 @@ class LiveConfig:
             raise NeedsRestart(_restart_text(stuck))
         forward = [follow(before, after) for follow in self._followers]
         back = [follow(after, before) for follow in self._followers]
-        if file is not None:
-            forward, back = [file.write, *forward], [file.restore, *back]
-        await _take(forward, back)
+        writes, restores = [file.write for file in files], [file.restore for file in files]
+        await _take([*writes, *forward], [*restores, *back])
         self._config, self._draft = after, draft
-        await self._note(changes, who)
+        await self._note(changes, who, action)
         return Applied(changes)
 
-    async def _note(self, changes: tuple[Change, ...], who: str) -> None:
+    async def _note(self, changes: tuple[Change, ...], who: str, action: str) -> None:
         for change in changes:
             log.info("config changed by %s: %s", who, change)
             try:
-                await self._audit(who, "config.set", str(change))
+                await self._audit(who, action, str(change))
             except Exception:
                 log.exception("the audit line of a change of settings was lost: %s", change)
 

@@ -20,6 +20,8 @@ _MEDIA_SLOTS = 4
 _THREADS = {"llama": "n_threads", "yolo": "threads", "clip": "threads", "ocr": "threads"}
 # Settings of a placement that say where layers go: fields of ``LoadSpec``, not of a backend.
 _WHERE = (LAYERS_SETTING, SPLIT_SETTING)
+# How many conversations a llama model has at once: ``LoadSpec.slots``, not a backend's setting.
+_SLOTS = "slots"
 _ALL_LAYERS = -1
 
 
@@ -78,6 +80,8 @@ def load_spec(
     """
     entry = entry_of(config, name)
     verified = verify(name, config)
+    merged = _settings(config, entry, verified, torch_device) | dict(settings or {})
+    slots = merged.pop(_SLOTS, None) if entry.backend == "llama" else None
     return LoadSpec(
         name=name,
         backend=entry.backend,
@@ -85,14 +89,17 @@ def load_spec(
         torch_device=torch_device,
         gpu_layers=gpu_layers,
         layer_split=layer_split,
-        slots=slots_of(config, entry),
-        settings=_settings(config, entry, verified, torch_device) | dict(settings or {}),
+        slots=slots_of(config, entry) if slots is None else int(slots),
+        settings=merged,
+        checksum=verified.sha256 or "",
     )
 
 
 def slots_of(config: Config, entry: ModelEntry) -> int:
     """How many requests a model serves at once: several only where the backend allows it."""
-    return config.bot.watch.max_watches + _MEDIA_SLOTS if entry.backend == "media" else 1
+    if entry.backend == "media":
+        return config.bot.watch.max_watches + _MEDIA_SLOTS
+    return int(entry.settings.get(_SLOTS, 1)) if entry.backend == "llama" else 1
 
 
 def _settings(

@@ -5,12 +5,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from danzar.config.base import KeyProblem, PositiveSeconds, Settings, Size
+from danzar.config.prediction import PredictionSettings
 from danzar.core.eviction import POLICIES
 from danzar.core.variant import Rung
 from danzar.units import GIB, MIB
 
 Seconds = float
-StepDown = Literal["batch", "kv", "context"]
+StepDown = Literal["batch", "slots", "kv", "context"]
 
 
 class DescribedCard(Settings):
@@ -80,6 +81,7 @@ class DescribedModel(Settings):
     popularity: float | None = Field(
         None, gt=0, description="How often it is asked for, beside the others; null: the seed says."
     )
+    first_s: Seconds = Field(0.3, ge=0, description="From a request's start to its first part.")
     cpu_slowdown: float = Field(8.0, ge=1, description="How much longer requests take there.")
     loaded: LoadedNow | None = None
 
@@ -103,6 +105,9 @@ class DescribedRules(Settings):
     move_interval_s: Seconds = Field(60.0, ge=0)
     sample_interval_s: PositiveSeconds = 1.0
     unload_s: Seconds = Field(0.5, ge=0, description="How long an unload takes.")
+    prediction: PredictionSettings = Field(
+        PredictionSettings(enabled=False), description="Whether models are loaded ahead."
+    )
 
     @model_validator(mode="after")
     def policy_exists(self) -> "DescribedRules":
@@ -149,4 +154,9 @@ class DescribedWorld(Settings):
         return named
 
 
-RUNGS: dict[StepDown, Rung] = {"batch": Rung.BATCH, "kv": Rung.KV, "context": Rung.CONTEXT}
+RUNGS: dict[StepDown, Rung] = {
+    "batch": Rung.BATCH,
+    "slots": Rung.SLOTS,
+    "kv": Rung.KV,
+    "context": Rung.CONTEXT,
+}

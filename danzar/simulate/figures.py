@@ -1,11 +1,15 @@
 """What is counted while a simulation runs, and the report that comes of it. Pure."""
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
+
+from danzar.core.asker import Asker
+from danzar.core.fair import Bounds
+from danzar.simulate.class_waits import ClassWait, class_waits
+from danzar.simulate.percentile import percentile
 
 _PERCENTILES = (50, 95, 99)
 
@@ -33,6 +37,9 @@ class Figures:
 
     Attributes:
         waits_s: From asking to starting, by the purpose of the model that was asked.
+        waits_by: The same by who asked.
+        refused_by: Requests that were refused, by who asked.
+        first_s: ``(asked at, until the first part)`` of each turn, seconds.
         served: ``(model, on a GPU)`` of each request in the order in which they started.
     """
 
@@ -48,6 +55,9 @@ class Figures:
     decisions: int = 0
     loads: list[Loaded] = field(default_factory=list)
     waits_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    waits_by: dict[Asker, list[float]] = field(default_factory=lambda: defaultdict(list))
+    refused_by: Counter[Asker] = field(default_factory=Counter)
+    first_s: list[tuple[float, float]] = field(default_factory=list)
     served: list[tuple[str, bool]] = field(default_factory=list)
 
 
@@ -82,11 +92,14 @@ class Report(msgspec.Struct, frozen=True):
     unloads: int
     decisions: int
     waits: dict[str, Wait]
+    classes: dict[str, ClassWait]
     virtual_s: float
     wall_s: float
 
 
-def summarise(figures: Figures, policy: str, virtual_s: float, wall_s: float) -> Report:
+def summarise(
+    figures: Figures, policy: str, bounds_s: Bounds, virtual_s: float, wall_s: float
+) -> Report:
     """The report of what was counted."""
     done = [x for x in figures.loads if x.failed is None]
     again = [x for x in done if x.again]
@@ -109,15 +122,10 @@ def summarise(figures: Figures, policy: str, virtual_s: float, wall_s: float) ->
         unloads=figures.unloads,
         decisions=figures.decisions,
         waits={purpose: _wait(waits) for purpose, waits in sorted(figures.waits_s.items())},
+        classes=class_waits(figures.waits_by, figures.refused_by, bounds_s),
         virtual_s=round(virtual_s, 3),
         wall_s=round(wall_s, 3),
     )
-
-
-def percentile(sorted_values: Sequence[float], pct: float) -> float:
-    """The value that ``pct`` percent of the values do not exceed (nearest rank)."""
-    rank = max(1, math.ceil(pct / 100 * len(sorted_values)))
-    return sorted_values[rank - 1]
 
 
 def _wait(waits_s: Iterable[float]) -> Wait:

@@ -9,7 +9,7 @@ from danzar.config.problems import InvalidConfig, Problem, key_text, model_probl
 from danzar.config.yaml_lines import Document, KeyPath, YamlProblem, read_yaml
 from danzar.errors import ConfigError
 from danzar.simulate.described import DescribedWorld
-from danzar.simulate.trace import Line, Trace, in_order
+from danzar.simulate.trace import Line, Trace, in_order, models_of
 from danzar.simulate.world import World, make_world
 
 _LINES = msgspec.json.Decoder(Line)
@@ -55,10 +55,12 @@ def check_names(trace: Trace, world: World, name: str) -> None:
     """
     labels = {f"cuda:{d.index}" for d in world.devices if d.index >= 0}
     for line in trace:
-        model, device = getattr(line, "model", None), getattr(line, "device", None)
-        if model is not None and model not in world.models:
-            known = ", ".join(sorted(world.models))
-            raise ConfigError(f"{name}: the devices file has no model {model!r}; it has {known}")
+        device = getattr(line, "device", None)
+        for model in models_of(line):
+            if model not in world.models:
+                known = ", ".join(sorted(world.models))
+                message = f"{name}: the devices file has no model {model!r}; it has {known}"
+                raise ConfigError(message)
         if device is not None and device not in labels:
             known = ", ".join(sorted(labels)) or "no card"
             raise ConfigError(f"{name}: the devices file has no {device!r}; it has {known}")

@@ -11,6 +11,8 @@ from itertools import accumulate
 from random import Random
 
 from danzar.errors import BadInput
+from danzar.simulate.crowds import tenfold, tenframes
+from danzar.simulate.rhythm import friends, guild
 from danzar.simulate.trace import Ask, Foreign, Line, Lose, RunOut, Trace, in_order
 from danzar.simulate.world import World, label_of
 
@@ -116,6 +118,10 @@ MAKERS: dict[str, Maker] = {
     "daynight": daynight,
     "twoclass": twoclass,
     "hostile": hostile,
+    "tenfold": tenfold,
+    "tenframes": tenframes,
+    "friends": friends,
+    "guild": guild,
 }
 
 

@@ -6,11 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from danzar.core.asker import Asker, RequestClass
 from danzar.core.device import CPU_UUID
 from danzar.core.events import (
+    BatchChanged,
+    BatchResized,
+    CancelLoad,
     Decided,
+    DropWarm,
     Effect,
     Event,
+    HintGiven,
     JobEnded,
     JobSubmitted,
     LoadFailed,
@@ -18,9 +24,11 @@ from danzar.core.events import (
     LoadFinished,
     QueueMoved,
     RefuseJob,
+    ResizeBatch,
     SnapshotsTaken,
     StartJob,
     StartLoad,
+    StartStandby,
     StartUnload,
     Tick,
     UnloadFinished,
@@ -30,17 +38,21 @@ from danzar.core.instance import HELD
 from danzar.core.model import Job
 from danzar.core.plan import NeedsEviction, PlacedOn
 from danzar.core.scheduler import Scheduler
+from danzar.simulate.ahead import AheadWatch
 from danzar.simulate.evictions import EvictionJudge
 from danzar.simulate.figures import Figures, Loaded, Report, summarise
 from danzar.simulate.machine import Machine
 from danzar.simulate.over_commits import over_booked, over_committed
-from danzar.simulate.trace import Ask, Foreign, Line, Lose, RunOut, Trace
+from danzar.simulate.trace import Ask, Foreign, Hint, Line, Lose, RunOut, Trace, Turn
+from danzar.simulate.turns import RunningTurn, answered, begin_stage, has_begun
 from danzar.simulate.world import World
 
 # A check that fails before anything was touched still takes a moment.
 _CHECK_S = 0.05
 # After the trace, what was asked has this long to be answered.
 _GRACE_S = 3600.0
+# A trace begins on a Monday at midnight: 1970 began with a Thursday.
+MONDAY_S = 4 * 86_400.0
 
 OnEffect = Callable[[Effect], None]
 
@@ -54,6 +66,7 @@ class _Asked:
     seconds: float
     job: Job
     began_s: float | None = None
+    turn: RunningTurn | None = None
 
 
 class Simulation:
@@ -74,6 +87,7 @@ class Simulation:
             (m.facts for m in world.models.values()), world.ledger(), world.rules
         )
         self.now_s = 0.0
+        self.ahead = AheadWatch(self.scheduler)
         self._judge = EvictionJudge()
         self._on_effect = on_effect
         self._order = itertools.count()
@@ -97,7 +111,9 @@ class Simulation:
         for model in self.world.models:
             self.figures.futile += self._judge.given_up(model)
         wall_s = time.perf_counter() - began
-        return summarise(self.figures, self.world.rules.plan.policy, self.now_s, wall_s)
+        rules = self.world.rules
+        bounds_s = rules.queue.bounds_s
+        return summarise(self.figures, rules.plan.policy, bounds_s, self.now_s, wall_s)
 
     def advance(self, until_s: float) -> None:
         """Let everything happen up to this time."""
@@ -108,10 +124,23 @@ class Simulation:
     def _step(self) -> None:
         self.now_s, _, happen = heapq.heappop(self._heap)
         happen()
+        if not self._heap or self._heap[0][0] > self.now_s:
+            self._look_ahead()
 
     def tell(self, event: Event) -> None:
         """Let the scheduler hear of it, and do what it asks for."""
-        for effect in self.scheduler.handle(event, self.now_s):
+        self.ahead.before()
+        self._do(self.scheduler.handle(event, self.now_s))
+
+    def _look_ahead(self) -> None:
+        """Nothing more happens now, which is when the scheduler looks ahead."""
+        self.ahead.before()
+        self._do(self.scheduler.look_ahead(self.now_s))
+        self.ahead.at_rest(self.now_s)
+
+    def _do(self, effects: list[Effect]) -> None:
+        self.ahead.after(effects, self.now_s)
+        for effect in effects:
             if self._on_effect is not None:
                 self._on_effect(effect)
             self._carry_out(effect)
@@ -122,7 +151,11 @@ class Simulation:
         self._trace_left -= 1
         match line:
             case Ask(model=model, seconds=seconds):
-                self.ask(model, seconds)
+                self.ask(model, seconds, asker=self._asker(line))
+            case Turn(stages=stages):
+                self._begin_stage(RunningTurn(self.now_s, stages))
+            case Hint(model=model, sign=sign):
+                self.tell(HintGiven(model, sign))
             case Foreign(device=label, size_bytes=size):
                 self.machine.set_foreign(self.world.device(label).uuid, size)
             case Lose(model=model):
@@ -130,13 +163,27 @@ class Simulation:
             case RunOut(model=model):
                 self._run_out.add(model)
 
-    def ask(self, model: str, seconds: float | None = None) -> None:
+    def _begin_stage(self, turn: RunningTurn) -> None:
+        begin_stage(turn, lambda model: self.ask(model, turn=turn))
+
+    def _asker(self, ask: Ask) -> Asker:
+        kind = ask.request_class or _class_of(self.world.models[ask.model].facts.purpose)
+        return Asker(kind, ask.person)
+
+    def ask(
+        self,
+        model: str,
+        seconds: float | None = None,
+        turn: RunningTurn | None = None,
+        asker: Asker | None = None,
+    ) -> None:
         """Someone asks a model now."""
         known = self.world.models[model]
         self.figures.requests += 1
-        job = Job(next(self._job_ids), model, self.now_s)
+        who = asker or Asker(_class_of(known.facts.purpose))
+        job = Job(next(self._job_ids), model, self.now_s, asker=who)
         takes_s = known.request_s if seconds is None else seconds
-        self._submit(_Asked(known.facts.purpose, self.now_s, takes_s, job))
+        self._submit(_Asked(known.facts.purpose, self.now_s, takes_s, job, turn=turn))
 
     def _submit(self, asked: _Asked) -> None:
         self._asked[asked.job.job_id] = asked
@@ -174,6 +221,9 @@ class Simulation:
         match effect:
             case StartLoad():
                 self._start_load(effect)
+            case CancelLoad(load_id=load_id):
+                self._loading.pop(load_id, None)
+                self._later(self.world.unload_s, lambda: self._unloaded(effect.model, load_id))
             case StartUnload(load_id=load_id):
                 self.figures.unloads += 1
                 self._later(self.world.unload_s, lambda: self._unloaded(effect.model, load_id))
@@ -183,8 +233,23 @@ class Simulation:
                 self._refused(job_id)
             case Decided():
                 self._decided(effect)
-            case QueueMoved():
+            case ResizeBatch():
+                self._resized(effect)
+            case QueueMoved() | BatchChanged() | DropWarm() | StartStandby():
                 pass
+
+    def _resized(self, effect: ResizeBatch) -> None:
+        snapshots = self.machine.snapshots(self.now_s)
+        self.tell(
+            BatchResized(
+                effect.model,
+                effect.load_id,
+                effect.before,
+                effect.size,
+                effect.reason,
+                snapshots,
+            )
+        )
 
     def _start_load(self, load: StartLoad) -> None:
         self.figures.over_commits += over_booked(self.scheduler, load)
@@ -203,7 +268,8 @@ class Simulation:
         return self.machine.free_bytes(uuid) - claimed
 
     def _loaded(self, load: StartLoad, seconds: float) -> None:
-        self._loading.pop(load.load_id, None)
+        if self._loading.pop(load.load_id, None) is None:
+            return  # it was cancelled
         real = self._real(load)
         if self.machine.hold(load.load_id, real) is not None:
             self._load_failed(load, LoadFailure.OUT_OF_MEMORY, seconds)
@@ -221,6 +287,7 @@ class Simulation:
 
     def _unloaded(self, model: str, load_id: int) -> None:
         self.machine.release(load_id)
+        self.ahead.unloaded(load_id)
         self.tell(UnloadFinished(model, load_id, self.machine.snapshots(self.now_s)))
 
     def _start_job(self, start: StartJob) -> None:
@@ -232,9 +299,15 @@ class Simulation:
             raise AssertionError(f"a request started on {start.job.model}, which is not loaded")
         asked.began_s, asked.job = self.now_s, start.job
         self.figures.waits_s[asked.purpose].append(self.now_s - asked.at_s)
+        self.figures.waits_by[asked.job.asker].append(self.now_s - asked.at_s)
         self.figures.served.append((start.job.model, start.device_uuid != CPU_UUID))
         self.figures.degraded += start.degraded is not None
-        seconds = asked.seconds * model.slowdown(placed)
+        slowdown = model.slowdown(placed)
+        if asked.turn is not None and has_begun(asked.turn):
+            waited_s = self.now_s - asked.turn.at_s
+            first_s = waited_s + model.first_s * slowdown
+            self.figures.first_s.append((asked.turn.at_s, first_s))
+        seconds = asked.seconds * slowdown
         self._later(seconds, lambda: self._job_done(job_id, seconds))
 
     def _job_done(self, job_id: int, seconds: float) -> None:
@@ -248,10 +321,14 @@ class Simulation:
         del self._asked[job_id]
         self.figures.answered += 1
         self.tell(JobEnded(job_id, asked.job.model, succeeded=True, seconds=seconds))
+        if asked.turn is not None:
+            answered(asked.turn, lambda model: self.ask(model, turn=asked.turn))
 
     def _refused(self, job_id: int) -> None:
-        model = self._asked.pop(job_id).job.model
+        job = self._asked.pop(job_id).job
+        model = job.model
         self.figures.refused += 1
+        self.figures.refused_by[job.asker] += 1
         if not len(self.scheduler.instances[model].queue):
             self.figures.futile += self._judge.given_up(model)
 
@@ -295,7 +372,7 @@ class Simulation:
     def _sample(self) -> None:
         """What the sampler does: it asks the driver, and time passes."""
         self.tell(SnapshotsTaken(self.machine.snapshots(self.now_s), self.machine.own_pids()))
-        self.tell(Tick())
+        self.tell(Tick(local_s=MONDAY_S + self.now_s))
         self._later(self.world.sample_interval_s, self._sample)
 
     def _later(self, seconds: float, happen: Callable[[], None]) -> None:
@@ -303,3 +380,7 @@ class Simulation:
 
     def _at(self, at_s: float, happen: Callable[[], None]) -> None:
         heapq.heappush(self._heap, (at_s, next(self._order), happen))
+
+
+def _class_of(purpose: str) -> RequestClass:
+    return RequestClass.CHAT if purpose == "chat" else RequestClass.VISION

@@ -6,6 +6,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from danzar.core.asker import RequestClass
+from danzar.core.prediction_hints import HintKind
+
 AtSeconds = Annotated[float, Meta(ge=0)]
 
 
@@ -19,10 +22,32 @@ class Ask(_Line, frozen=True, tag="ask"):
     """Someone asks a model.
 
     ``seconds`` is how long it computes with all of the model on GPUs; ``None``: as described.
+    ``request_class`` is what it is for; ``None``: chat for chat models, vision for the others.
+    ``person`` is who asks; ``None``: nobody in particular.
     """
 
     model: str
     seconds: Annotated[float, Meta(gt=0)] | None = None
+    request_class: RequestClass | None = None
+    person: str | None = None
+
+
+class Turn(_Line, frozen=True, tag="turn"):
+    """A person asks something that takes several models: each stage begins after the one before.
+
+    The models of one stage are asked at once; the last stage's answer is what the person sees.
+    """
+
+    stages: Annotated[
+        tuple[Annotated[tuple[str, ...], Meta(min_length=1)], ...], Meta(min_length=1)
+    ]
+
+
+class Hint(_Line, frozen=True, tag="hint"):
+    """Somebody types, uploads, wants to watch, or joins a voice channel."""
+
+    model: str
+    sign: HintKind
 
 
 class Foreign(_Line, frozen=True, tag="foreign"):
@@ -44,8 +69,16 @@ class RunOut(_Line, frozen=True, tag="run_out"):
     model: str
 
 
-Line = Ask | Foreign | Lose | RunOut
+Line = Ask | Turn | Hint | Foreign | Lose | RunOut
 Trace = tuple[Line, ...]
+
+
+def models_of(line: Line) -> tuple[str, ...]:
+    """The models that a line names."""
+    if isinstance(line, Turn):
+        return tuple(name for stage in line.stages for name in stage)
+    model: str | None = getattr(line, "model", None)
+    return () if model is None else (model,)
 
 
 def in_order(lines: Iterable[Line]) -> Trace:

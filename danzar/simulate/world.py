@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from danzar.config.prediction import prediction_rules
 from danzar.core.book import Limit, Margins, Reservation
 from danzar.core.device import CPU_UUID, DeviceKind, DeviceSnapshot, ProcessUse
 from danzar.core.ledger import Ledger
@@ -45,6 +46,7 @@ class SimModel:
     Attributes:
         real_share: What a load really takes, as a share of what is booked.
         request_s: Of a request whose trace line does not say.
+        first_s: From a request's start to its first part.
         popularity: How often it is asked for, beside the others; ``None`` leaves it to the seed.
         loaded: Where it is when ``danzar plan`` looks; ``None`` when it is not loaded.
     """
@@ -57,6 +59,7 @@ class SimModel:
     cpu_slowdown: float
     popularity: float | None = None
     loaded: LoadedNow | None = None
+    first_s: float = 0.3
 
     def load_s(self, size_bytes: int) -> float:
         """Seconds that loading this many bytes takes."""
@@ -98,6 +101,11 @@ class World:
         """The same world under another eviction policy."""
         plan = replace(self.rules.plan, policy=policy)
         return replace(self, rules=replace(self.rules, plan=plan))
+
+    def with_prediction(self, *, enabled: bool) -> "World":
+        """The same world with or without loading ahead."""
+        prediction = replace(self.rules.prediction, enabled=enabled)
+        return replace(self, rules=replace(self.rules, prediction=prediction))
 
     def device(self, label: str) -> Device:
         """The device that is called ``cuda:N`` or ``cpu``."""
@@ -168,6 +176,7 @@ def _model(name: str, model: DescribedModel) -> SimModel:
         cpu_slowdown=model.cpu_slowdown,
         popularity=model.popularity,
         loaded=model.loaded,
+        first_s=model.first_s,
     )
 
 
@@ -232,4 +241,5 @@ def _rules(rules: DescribedRules) -> SchedulerRules:
             calm_s=rules.calm_s,
             move_interval_s=rules.move_interval_s,
         ),
+        prediction=prediction_rules(rules.prediction),
     )

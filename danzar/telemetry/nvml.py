@@ -72,6 +72,14 @@ class NvmlTelemetry:
         cards = await self._thread.call(self._reader.read)
         return (*cards, await asyncio.to_thread(self._host.read))
 
+    async def compute_capabilities(self) -> dict[str, str]:
+        """``8.9`` by UUID; a card whose driver does not say is left out.
+
+        Raises:
+            danzar.errors.TelemetryUnavailable: As for ``sample``.
+        """
+        return await self._thread.call(self._reader.compute_capabilities)
+
     async def close(self) -> None:
         """Shut NVML down; a hanging driver is left to its daemon thread."""
         if self._thread.stopped:
@@ -103,6 +111,23 @@ class _NvmlReader:
             self.close()
             raise _unavailable(exc) from exc
         return tuple(found)
+
+    def compute_capabilities(self) -> dict[str, str]:
+        """Major and minor version of each card that tells them."""
+        try:
+            told = {card.uuid: self._compute_capability(card) for card in self._current_cards()}
+        except _ERRORS as exc:
+            self.close()
+            raise _unavailable(exc) from exc
+        return {uuid: version for uuid, version in told.items() if version is not None}
+
+    def _compute_capability(self, card: _Card) -> str | None:
+        call = partial(pynvml.nvmlDeviceGetCudaComputeCapability, card.handle)
+        try:
+            version = self._figure(card.uuid, "compute capability", call)
+        except _CardLostError:
+            return None
+        return None if version is None else ".".join(map(str, version))
 
     def close(self) -> None:
         """Shut NVML down, if it was up."""

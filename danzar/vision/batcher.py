@@ -6,18 +6,19 @@ a lone picture is never held back.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from danzar.core.asker import NOBODY, Asker
+from danzar.core.queue import QueueRules
 from danzar.errors import BackendFailed, BadInput, DanzarError, OutOfMemory, QueueFull
 from danzar.inference import Placed
+from danzar.vision.asked import AskedPictures, asker_of
 from danzar.workers.contract import Picture
 
 A = TypeVar("A")
-MAX_WAITING = 64
 # A picture that breaks the model is found by halving the batch.
 _WORTH_HALVING = (BadInput, BackendFailed, OutOfMemory)
 
@@ -48,6 +49,7 @@ class Answer(Generic[A]):
 @dataclass(frozen=True, slots=True)
 class _Waiting(Generic[A]):
     picture: Picture
+    asker: Asker
     answer: asyncio.Future[Answer[A]]
 
 
@@ -56,17 +58,24 @@ class Batcher(Generic[A]):
 
     def __init__(
         self,
-        send: Callable[[tuple[Picture, ...]], Awaitable[Reply[A]]],
+        send: Callable[[tuple[Picture, ...], Asker], Awaitable[Reply[A]]],
         *,
         size: int,
         wait_s: float,
+        size_now: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._send = send
-        self._size = size
+        self._usual_size = size
+        self._size_now = size_now
         self._wait_s = wait_s
         self._regulars = 0
-        self._waiting: deque[_Waiting[A]] = deque()
+        self._waiting: AskedPictures[_Waiting[A]] = AskedPictures()
         self._arrived = asyncio.Event()
+
+    @property
+    def _size(self) -> int:
+        """As the memory allows just now, or (nothing is known of it) the usual one."""
+        return self._size_now() or self._usual_size
 
     @asynccontextmanager
     async def regular(self) -> AsyncIterator[None]:
@@ -77,19 +86,28 @@ class Batcher(Generic[A]):
         finally:
             self._regulars -= 1
 
-    async def ask(self, picture: Picture) -> Answer[A]:
+    def set_rules(self, rules: QueueRules) -> None:
+        """Put pictures in order by other rules from now on."""
+        self._waiting.rules = rules
+
+    async def ask(self, picture: Picture, asker: Asker = NOBODY) -> Answer[A]:
         """The model's answer for one picture. Cancelling it drops the picture.
 
         Raises:
-            QueueFull: ``MAX_WAITING`` pictures wait already.
+            QueueFull: Too many pictures wait already, of this person or of all.
             DanzarError: What the model's side raised for this picture.
         """
-        if len(self._waiting) >= MAX_WAITING:
-            raise QueueFull(f"{MAX_WAITING} pictures wait already; try again in a moment")
-        waiting = _Waiting(picture, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[A] = _Waiting(picture, asker, loop.create_future())
+        displaced = self._waiting.add(waiting, asker, loop.time())
+        if displaced is not None:
+            _fail([displaced], QueueFull("others' pictures went first; try again in a moment"))
         self._arrived.set()
-        return await waiting.answer
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            self._waiting.remove(waiting)
+            raise
 
     async def run(self) -> None:
         """Serve batches until cancelled; whoever waits then is cancelled too."""
@@ -100,7 +118,7 @@ class Batcher(Generic[A]):
                 if batch:
                     await self._serve(batch)
         finally:
-            for waiting in (*batch, *self._waiting):
+            for waiting in (*batch, *self._waiting.items()):
                 waiting.answer.cancel()
 
     async def _gather(self) -> list[_Waiting[A]]:
@@ -110,8 +128,7 @@ class Batcher(Generic[A]):
                 await self._until(min(self._size, self._regulars))
         except TimeoutError:
             pass
-        count = min(self._size, len(self._waiting))
-        batch = [self._waiting.popleft() for _ in range(count)]
+        batch = self._waiting.take(self._size, asyncio.get_running_loop().time())
         return [waiting for waiting in batch if not waiting.answer.done()]
 
     async def _until(self, count: int) -> None:
@@ -132,7 +149,8 @@ class Batcher(Generic[A]):
 
     async def _answer(self, batch: list[_Waiting[A]]) -> None:
         try:
-            reply = await self._send(tuple(waiting.picture for waiting in batch))
+            pictures = tuple(waiting.picture for waiting in batch)
+            reply = await self._send(pictures, asker_of([waiting.asker for waiting in batch]))
         except _WORTH_HALVING as error:
             if len(batch) == 1:
                 _fail(batch, error)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from danzar.config.settings import Config
+from danzar.core.asker import Asker, RequestClass
 from danzar.errors import BadInput, QueueFull
 from danzar.inference import Inference
 from danzar.vision.addresses import Lookup, look_up
 from danzar.vision.service import VisionService
 from danzar.vision.sources import resolve_source, source_label
-from danzar.vision.watcher import Alert, Ended, Listener, Watcher, WatchStatus
+from danzar.vision.watcher import Alert, Ended, Listener, Starter, Watcher, WatchStatus
 from danzar.workers.contract import Capture
 
 __all__ = ["Alert", "Ended", "Listener", "WatchService", "WatchStatus"]
@@ -68,10 +69,13 @@ class WatchService:
         # Not told of the body's error: it goes on as it is, not in an ExceptionGroup.
         await self._stack.aclose()
 
-    async def start(self, source: str, listener: Listener) -> WatchStatus:
+    async def start(
+        self, source: str, listener: Listener, *, person: str | None = None
+    ) -> WatchStatus:
         """Begin to watch ``source`` (a name from the config, a path, a URL, screen:N, camera:N).
 
-        ``listener`` gets every ``Alert``, and one ``Ended`` if the watch ends by itself.
+        ``listener`` gets every ``Alert``, and one ``Ended`` if the watch ends by itself. ``person``
+        is who starts it: frames wait in that person's turn.
 
         Raises:
             danzar.errors.BadInput: The source is not allowed, not there, or watched already.
@@ -89,7 +93,8 @@ class WatchService:
         self._last_id += 1
         loop = asyncio.get_running_loop()
         status = WatchStatus(self._last_id, source_label(source, settings), loop.time())
-        watcher = Watcher(status, capture, self._inference, self._vision, self._config, listener)
+        starter = Starter(listener, Asker(RequestClass.WATCH, person))
+        watcher = Watcher(status, capture, self._inference, self._vision, self._config, starter)
         self._launch(watcher)
         return status
 

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from danzar.config.settings import Config
+from danzar.core.asker import Asker
 from danzar.errors import DanzarError
 from danzar.inference import Inference, Outcome
 from danzar.vision.change import ChangeGate
@@ -62,6 +63,14 @@ Listener = Callable[[Alert | Ended], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Starter:
+    """Who started a watch: hears what it finds, and its frames wait in that person's turn."""
+
+    listener: Listener
+    asker: Asker
+
+
+@dataclass(frozen=True, slots=True)
 class WatchStatus:
     """One watch at one instant.
 
@@ -103,7 +112,7 @@ class Watcher:
         inference: Inference,
         vision: VisionService,
         config: Config,
-        listener: Listener,
+        starter: Starter,
     ) -> None:
         self.status = status
         self.capture = capture
@@ -112,7 +121,8 @@ class Watcher:
         self._media_model = config.models.use.media
         self._rules = config.active_profile.rules
         self._states = [RuleState() for _ in self._rules]
-        self._listener = listener
+        self._listener = starter.listener
+        self._asker = starter.asker
         self._newest = NewestFrame()
         self._errors_in_a_row = 0
         regions = tuple(field.region for field in config.active_profile.hud.values())
@@ -145,7 +155,7 @@ class Watcher:
 
     async def _read_frames(self) -> str:
         """Hand over frames until the source ends; returns why it did."""
-        progress = self._inference.stream(self._media_model, self.capture)
+        progress = self._inference.stream(self._media_model, self.capture, asker=self._asker)
         silence_s = _SILENCE_S + 3 / self.capture.processing_fps
         loop = asyncio.get_running_loop()
         try:
@@ -191,7 +201,7 @@ class Watcher:
         return None
 
     async def _look_at(self, arrived: Arrived, deliveries: asyncio.TaskGroup) -> None:
-        raw = await self._vision.observe_frame(arrived.frame.picture)
+        raw = await self._vision.observe_frame(arrived.frame.picture, self._asker)
         now_s = asyncio.get_running_loop().time()
         told = self._vision.tell(raw)
         self._note(processed=self.status.processed + 1, lag_s=now_s - arrived.arrived_s, last=told)
@@ -207,7 +217,7 @@ class Watcher:
         self, number: int, evidence: Evidence, frame: Frame, told: Observation
     ) -> Alert:
         rule = self._rules[number]
-        jpeg, _ = await self._vision.annotate(frame.picture, told)
+        jpeg, _ = await self._vision.annotate(frame.picture, told, self._asker)
         return Alert(
             watch_id=self.status.id,
             source=self.status.source,

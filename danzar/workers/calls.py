@@ -13,6 +13,9 @@ Reply = (
     | protocol.PartMessage
     | protocol.Done
     | protocol.Failed
+    | protocol.Trimmed
+    | protocol.Kept
+    | protocol.Prepared
 )
 _Terminal = (
     protocol.Loaded
@@ -20,6 +23,9 @@ _Terminal = (
     | protocol.Unloaded
     | protocol.Done
     | protocol.Failed
+    | protocol.Trimmed
+    | protocol.Kept
+    | protocol.Prepared
     | WorkerExit
 )
 

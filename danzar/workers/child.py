@@ -17,6 +17,7 @@ import psutil
 
 from danzar.workers import link, protocol
 from danzar.workers.host import Host
+from danzar.workers.trim import allocator
 
 _CLOSE_S: Final = 4.0
 _PARENT_GONE: Final = 70
@@ -47,9 +48,8 @@ class _Vitals:
         self._process = psutil.Process()
 
     def read(self, busy: tuple[protocol.Busy, ...]) -> protocol.Heartbeat:
-        allocated_bytes, reserved_bytes = _torch_bytes()
         rss_bytes = self._process.memory_info().rss
-        return protocol.Heartbeat(rss_bytes, allocated_bytes, reserved_bytes, busy)
+        return protocol.Heartbeat(rss_bytes, allocator(), busy)
 
 
 def main() -> None:
@@ -104,15 +104,6 @@ def _limit_memory(address_space_bytes: int | None) -> None:
         import resource  # POSIX only
 
         resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
-
-
-def _torch_bytes() -> tuple[int | None, int | None]:
-    """Allocated and reserved bytes of torch's CUDA allocator; ``None`` where it is not in use."""
-    torch = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)
-    if cuda is None or not getattr(cuda, "is_initialized", bool)():
-        return None, None
-    return cuda.memory_allocated(), cuda.memory_reserved()
 
 
 if __name__ == "__main__":

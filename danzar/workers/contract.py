@@ -6,7 +6,7 @@ that was sent.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -43,6 +43,8 @@ class Generate(Struct, frozen=True, tag="generate"):
 
     Attributes:
         repeat_penalty: Above 1 makes the last tokens less likely; small models loop without it.
+        conversation: Whose turn it is (a channel, say): what the model computed for its earlier
+            turns is kept for the next one. ``None`` keeps nothing on purpose.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -52,6 +54,7 @@ class Generate(Struct, frozen=True, tag="generate"):
     repeat_penalty: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    conversation: str | None = None
 
 
 class CountTokens(Struct, frozen=True, tag="count_tokens"):
@@ -61,18 +64,34 @@ class CountTokens(Struct, frozen=True, tag="count_tokens"):
 
 
 class Detect(Struct, frozen=True, tag="detect"):
-    """Find objects in a batch of pictures; answered by ``DetectedBatch``."""
+    """Find objects in a batch of pictures; answered by ``DetectedBatch``.
+
+    Attributes:
+        at_once: Pictures that may be computed at once; ``None`` goes by the model's settings.
+    """
 
     pictures: tuple[Picture, ...]
     confidence: float = 0.5
     classes: tuple[str, ...] = ()
+    at_once: int | None = None
 
 
 class Rank(Struct, frozen=True, tag="rank"):
-    """Score each picture against concepts; answered by ``RankedBatch``."""
+    """Score each picture against concepts; answered by ``RankedBatch``.
+
+    Attributes:
+        at_once: Pictures that may be computed at once; ``None`` goes by the model's settings.
+    """
 
     pictures: tuple[Picture, ...]
     concepts: tuple[str, ...]
+    at_once: int | None = None
+
+
+class MeasureBatch(Struct, frozen=True, tag="measure_batch"):
+    """Compute blank pictures, to learn what so many at once take; answered by ``MeasuredBatch``."""
+
+    batch: int
 
 
 class ReadText(Struct, frozen=True, tag="read_text"):
@@ -142,6 +161,7 @@ Request = (
     | Annotate
     | Capture
     | DrawChart
+    | MeasureBatch
 )
 
 # --- what is answered ----------------------------------------------------------------------
@@ -165,17 +185,44 @@ Part = TextDelta | Frame
 
 
 class Generated(Struct, frozen=True, tag="generated"):
-    """How a generation ended."""
+    """How a generation ended.
+
+    Attributes:
+        reused_tokens: How many of the prompt's tokens were known from earlier requests, and so were
+            not computed again.
+    """
 
     finish_reason: Literal["stop", "length", "cancelled"]
     prompt_tokens: int
     completion_tokens: int
+    reused_tokens: int = 0
 
 
 class TokenCounts(Struct, frozen=True, tag="token_counts"):
     """One count per text."""
 
     counts: tuple[int, ...]
+
+
+class BatchWork(Struct, frozen=True):
+    """What one batch took. ``None`` is unknown: another model computed at the same time.
+
+    Attributes:
+        batch: Pictures that were computed at once.
+        pixels: Of each picture, after it was scaled for the model.
+        activation_bytes: Memory beyond the weights, at its peak.
+    """
+
+    batch: int
+    pixels: int
+    seconds: float | None
+    activation_bytes: int | None
+
+
+class MeasuredBatch(Struct, frozen=True, tag="measured_batch"):
+    """What the batch took that was asked for."""
+
+    work: BatchWork
 
 
 class DetectedObject(Struct, frozen=True):
@@ -187,9 +234,10 @@ class DetectedObject(Struct, frozen=True):
 
 
 class DetectedBatch(Struct, frozen=True, tag="detected"):
-    """Objects per picture, best first."""
+    """Objects per picture, best first; ``work`` has what each batch took."""
 
     pictures: tuple[tuple[DetectedObject, ...], ...]
+    work: tuple[BatchWork, ...] = ()
 
 
 class RankedConcept(Struct, frozen=True):
@@ -200,9 +248,10 @@ class RankedConcept(Struct, frozen=True):
 
 
 class RankedBatch(Struct, frozen=True, tag="ranked"):
-    """Concepts per picture, best first."""
+    """Concepts per picture, best first; ``work`` has what each batch took."""
 
     pictures: tuple[tuple[RankedConcept, ...], ...]
+    work: tuple[BatchWork, ...] = ()
 
 
 class ReadLine(Struct, frozen=True):
@@ -251,9 +300,23 @@ Result = (
     | AnnotatedPicture
     | CaptureEnded
     | DrawnChart
+    | MeasuredBatch
 )
 
 # --- what a worker hosts -------------------------------------------------------------------
+
+
+class WarmCopy(Struct, frozen=True):
+    """A model as a worker left it in host RAM.
+
+    Attributes:
+        address: Where it is, as ``danzar.workers.segment`` opens it.
+        seal: SHA-256, in hex, of the part that says what the weights belong to.
+    """
+
+    address: str
+    size_bytes: int
+    seal: str
 
 
 class LoadSpec(Struct, frozen=True):
@@ -268,8 +331,12 @@ class LoadSpec(Struct, frozen=True):
         gpu_layers: Layers that a GGUF model puts on its cards; -1 is all of them.
         layer_split: How many layers each visible card gets, in their order; empty is one card.
         slots: Requests that the worker may run at once on this model, each in a thread of its own;
-            above 1 only for backends whose ``run`` is thread-safe (media).
+            above 1 only for backends whose ``run`` is thread-safe (media, and llama, which
+            computes them together).
         settings: The backend's own settings, validated by the backend.
+        checksum: SHA-256 of the weights file, as it was verified; empty where there is none.
+        warm: A copy in host RAM that may be taken instead of reading the file; ``None``: there is
+            none. Backends that can't use one ignore it.
     """
 
     name: str
@@ -280,6 +347,8 @@ class LoadSpec(Struct, frozen=True):
     layer_split: tuple[int, ...] = ()
     slots: int = 1
     settings: dict[str, Any] = {}
+    checksum: str = ""
+    warm: WarmCopy | None = None
 
 
 class LoadReport(Struct, frozen=True):
@@ -288,10 +357,12 @@ class LoadReport(Struct, frozen=True):
     Attributes:
         weights_bytes: Bytes of the weights as the backend counts them; ``None`` where unknown.
         details: Figures worth a line in the log (context, labels, parameters).
+        warm: The warm copy was taken, and the file was not read.
     """
 
     weights_bytes: int | None = None
     details: dict[str, str] = {}
+    warm: bool = False
 
 
 class Backend(Protocol):
@@ -311,6 +382,22 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give back what the model holds. The worker may go on with other models."""
+        ...
+
+
+@runtime_checkable
+class Freezable(Backend, Protocol):
+    """A backend whose model can be kept warm in host RAM."""
+
+    def freeze(self, address: str, limit_bytes: int) -> WarmCopy:
+        """Leave a copy of the model at the address, as ``LoadSpec.warm`` brings it back.
+
+        Called between two requests, by the thread that runs them. Blocks.
+
+        Raises:
+            danzar.errors.BackendFailed: It would take more than ``limit_bytes``, there is no
+                memory, or the model has parts that can't be kept.
+        """
         ...
 
 

@@ -11,21 +11,23 @@ from collections.abc import Callable
 from typing import Final
 
 from danzar import errors
-from danzar.workers import protocol
+from danzar.workers import protocol, segment
 from danzar.workers.contract import (
     BACKENDS,
     ENGINES,
     Backend,
     Frame,
+    Freezable,
     LoadBackend,
     LoadSpec,
     Part,
     Result,
     TextDelta,
 )
+from danzar.workers.trim import trim
 
 Send = Callable[[protocol.FromWorker], None]
-Job = protocol.Load | protocol.Run | protocol.Unload
+Job = protocol.Load | protocol.Run | protocol.Keep | protocol.Unload
 
 # Frames on their way that the consumer has not taken. Two: one is used while the next one travels.
 _FRAMES_AHEAD: Final = 2
@@ -86,6 +88,12 @@ class Host:
                 self._with_ticket(id, Ticket.frame_taken)
             case protocol.Unload():
                 self._unload(message)
+            case protocol.Trim():
+                self._trim(message)
+            case protocol.Keep():
+                self._keep(message)
+            case protocol.Prepare():
+                self._prepare(message)
             case protocol.Shutdown():
                 self._ended.set()
 
@@ -145,6 +153,24 @@ class Host:
             self._send(protocol.Unloaded(message.id))
         else:
             model.put(message)
+
+    def _keep(self, message: protocol.Keep) -> None:
+        model = self._models.get(message.model)
+        if model is None:
+            text = f"{message.model} is not loaded in this worker."
+            self._send(protocol.Failed(message.id, errors.BackendFailed.__name__, text))
+        else:
+            model.put(message)
+
+    def _prepare(self, message: protocol.Prepare) -> None:
+        """In a thread of its own; a load that comes meanwhile waits for the imports."""
+        threading.Thread(
+            target=lambda: self._send(_prepare(message)), name="prepare", daemon=True
+        ).start()
+
+    def _trim(self, message: protocol.Trim) -> None:
+        """Beside what computes: it may take a while, and what is in use stays."""
+        threading.Thread(target=lambda: self._send(trim(message)), name="trim", daemon=True).start()
 
     def _with_ticket(self, request_id: int, act: Callable[[Ticket], None]) -> None:
         ticket = self._tickets.get(request_id)
@@ -206,6 +232,8 @@ class _HostedModel:
                 return job
             if isinstance(job, protocol.Run):
                 self._answer(job, ticket or Ticket(job.id))
+            if isinstance(job, protocol.Keep):
+                self._send(self._keep(job))
 
     def _load(self, request_id: int, spec: LoadSpec) -> None:
         try:
@@ -216,6 +244,16 @@ class _HostedModel:
             self._send(protocol.LoadFailed(request_id, *_describe(exc)))
         else:
             self._send(protocol.Loaded(request_id, report))
+
+    def _keep(self, job: protocol.Keep) -> protocol.Kept | protocol.Failed:
+        started_s = time.perf_counter()
+        try:
+            if not isinstance(self._backend, Freezable):
+                raise errors.BackendFailed(f"{job.model} can't be kept in host RAM.")  # noqa: TRY301
+            copy = self._backend.freeze(job.address, job.limit_bytes)
+        except Exception as exc:  # noqa: BLE001 - the outermost edge: every failure is told
+            return protocol.Failed(job.id, *_describe(exc))
+        return protocol.Kept(job.id, copy, time.perf_counter() - started_s)
 
     def _answer(self, job: protocol.Run, ticket: Ticket) -> None:
         ticket.started = True
@@ -251,6 +289,7 @@ class _HostedModel:
         self._send(protocol.PartMessage(ticket.id, part))
 
     def _close(self) -> None:
+        segment.let_go()
         backend, self._backend = self._backend, None
         if backend is not None:
             try:
@@ -263,6 +302,18 @@ def _find_loader(backend: str) -> LoadBackend:
     module, _, attribute = BACKENDS[backend].partition(":")
     load: LoadBackend = getattr(importlib.import_module(module), attribute)
     return load
+
+
+def _prepare(message: protocol.Prepare) -> protocol.Prepared | protocol.Failed:
+    started_s = time.perf_counter()
+    try:
+        with _load_lock:
+            for backend in message.backends:
+                module = importlib.import_module(BACKENDS[backend].partition(":")[0])
+                getattr(module, "prepare", bool)()
+    except Exception as exc:  # noqa: BLE001 - the outermost edge: every failure is told
+        return protocol.Failed(message.id, *_describe(exc))
+    return protocol.Prepared(message.id, time.perf_counter() - started_s)
 
 
 def _describe(error: Exception) -> tuple[str, str]:

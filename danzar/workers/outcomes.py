@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from danzar import errors
 from danzar.workers.contract import Result
-from danzar.workers.protocol import says_out_of_memory
+from danzar.workers.protocol import Allocator, says_out_of_memory
 
 _TOLD_CHARS = 300
 _LAST_WORDS_CHARS = 8 * 1024
@@ -70,13 +70,11 @@ class WorkerMemory:
 
     Attributes:
         rss_bytes: Resident host memory.
-        allocated_bytes: Held by tensors, as torch's allocator counts.
-        reserved_bytes: Held by torch's allocator from the driver.
+        allocator: What torch's allocator holds on its cards; ``None`` where it is not in use.
     """
 
     rss_bytes: int
-    allocated_bytes: int | None
-    reserved_bytes: int | None
+    allocator: Allocator | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from danzar import errors
 from danzar.workers import link, protocol
 from danzar.workers.calls import Call, Calls, Reply
 from danzar.workers.child import Boot
-from danzar.workers.contract import Frame, LoadReport, LoadSpec, Part, Request
+from danzar.workers.contract import Frame, LoadReport, LoadSpec, Part, Request, WarmCopy
 from danzar.workers.lifetime import Lifetime
 from danzar.workers.outcomes import (
     Finished,
@@ -155,6 +155,54 @@ class WorkerProcess:
                 raise errors.WorkerHung(f"In the {self.name} worker {slow}.") from None
             raise await self._kill(slow) from None
 
+    async def keep(
+        self, model: str, address: str, limit_bytes: int, *, timeout_s: float = 10.0
+    ) -> WarmCopy:
+        """Leave a model's copy in host RAM, at the address of a segment; the model stays.
+
+        Raises:
+            danzar.errors.WorkerDied: The process ended meanwhile.
+            danzar.errors.BackendFailed: It can't be kept, or not in time; the process goes on.
+        """
+        request_id = next(self._ids)
+        message = protocol.Keep(request_id, model, address, limit_bytes)
+        reply = await self._ask_patiently(message, timeout_s, f"keep {model}")
+        if not isinstance(reply, protocol.Kept):
+            raise errors.BackendFailed(f"The {self.name} worker can't keep {model}.")
+        return reply.copy
+
+    async def prepare(self, backends: tuple[str, ...], *, timeout_s: float = 120.0) -> float:
+        """Import what these backends need, and load nothing; the seconds that it took.
+
+        Raises:
+            danzar.errors.WorkerDied: The process ended meanwhile.
+            danzar.errors.BackendFailed: Something can't be imported, or not in time.
+        """
+        request_id = next(self._ids)
+        message = protocol.Prepare(request_id, backends)
+        reply = await self._ask_patiently(message, timeout_s, f"prepare {', '.join(backends)}")
+        if not isinstance(reply, protocol.Prepared):
+            raise errors.BackendFailed(f"The {self.name} worker can't be prepared.")
+        return reply.seconds
+
+    async def trim(self, *, aggressive: bool = False, timeout_s: float = 30.0) -> protocol.Trimmed:
+        """Give back memory that nothing uses; what computes goes on.
+
+        Raises:
+            danzar.errors.WorkerDied: The process ended meanwhile.
+            danzar.errors.BackendFailed: It did not answer in time; it is left as it is.
+        """
+        request_id = next(self._ids)
+        try:
+            reply = await self._ask(request_id, protocol.Trim(request_id, aggressive), timeout_s)
+        except TimeoutError:
+            raise errors.BackendFailed(
+                f"The {self.name} worker gave nothing back within {timeout_s:g} s."
+            ) from None
+        if not isinstance(reply, protocol.Trimmed):
+            raise errors.BackendFailed(f"The {self.name} worker can't be trimmed.")
+        return reply
+
     async def run(
         self, model: str, request: Request, *, inactive_s: float | None = None
     ) -> AsyncGenerator[Part | Finished]:
@@ -206,6 +254,16 @@ class WorkerProcess:
             if (end := await self._exit_within(self._limits.stop_s)) is not None:
                 return end
             act()
+        return await self.kill()
+
+    async def kill(self) -> WorkerExit:
+        """End it at once; returns when it and its children are gone.
+
+        Raises:
+            danzar.errors.WorkerHung: Even SIGKILL did not end it: it hangs in the driver.
+        """
+        self._life.order_end()
+        self._life.kill()
         if (end := await self._exit_within(self._limits.killed_s)) is not None:
             return end
         raise errors.WorkerHung(
@@ -329,11 +387,25 @@ class WorkerProcess:
                 self._calls.note_reply(message)
 
     def _note_heartbeat(self, beat: protocol.Heartbeat) -> None:
-        self._memory = WorkerMemory(beat.rss_bytes, beat.allocated_bytes, beat.reserved_bytes)
+        self._memory = WorkerMemory(beat.rss_bytes, beat.allocator)
         for busy in beat.busy:
             self._calls.note_busy(busy)
 
     # --- calls ---------------------------------------------------------------------------------
+
+    async def _ask_patiently(
+        self, message: protocol.Keep | protocol.Prepare, timeout_s: float, what: str
+    ) -> Reply:
+        """A question that ends nothing when it is not answered in time."""
+        try:
+            reply = await self._ask(message.id, message, timeout_s)
+        except TimeoutError:
+            raise errors.BackendFailed(
+                f"The {self.name} worker did not {what} within {timeout_s:g} s."
+            ) from None
+        if isinstance(reply, protocol.Failed):
+            raise protocol.to_error(reply.kind, reply.message)
+        return reply
 
     async def _ask(self, request_id: int, message: protocol.ToWorker, timeout_s: float) -> Reply:
         """One question with one answer; ``TimeoutError`` where none came in time."""

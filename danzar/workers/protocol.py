@@ -5,7 +5,15 @@ from typing import Any
 import msgspec
 
 from danzar import errors
-from danzar.workers.contract import LoadReport, LoadSpec, Part, Request, Result, Struct
+from danzar.workers.contract import (
+    LoadReport,
+    LoadSpec,
+    Part,
+    Request,
+    Result,
+    Struct,
+    WarmCopy,
+)
 
 
 class Load(Struct, frozen=True, tag="load"):
@@ -40,6 +48,33 @@ class FrameTaken(Struct, frozen=True, tag="frame_taken"):
     """The consumer took a frame: one more may be sent. Keeps slow consumers' memory bounded."""
 
     id: int
+
+
+class Trim(Struct, frozen=True, tag="trim"):
+    """Give back memory that nothing uses; answered by ``Trimmed``.
+
+    Attributes:
+        aggressive: Several collections, and the C library's free memory too.
+    """
+
+    id: int
+    aggressive: bool = False
+
+
+class Keep(Struct, frozen=True, tag="keep"):
+    """Leave a model's copy in host RAM; answered by ``Kept`` or ``Failed``. The model stays."""
+
+    id: int
+    model: str
+    address: str
+    limit_bytes: int
+
+
+class Prepare(Struct, frozen=True, tag="prepare"):
+    """Import what these backends need, and load nothing; answered by ``Prepared`` or ``Failed``."""
+
+    id: int
+    backends: tuple[str, ...]
 
 
 class Shutdown(Struct, frozen=True, tag="shutdown"):
@@ -97,6 +132,53 @@ class Failed(Struct, frozen=True, tag="failed"):
     message: str
 
 
+class Kept(Struct, frozen=True, tag="kept"):
+    """A model's copy is in host RAM."""
+
+    id: int
+    copy: WarmCopy
+    seconds: float
+
+
+class Prepared(Struct, frozen=True, tag="prepared"):
+    """A load will not have to wait for imports."""
+
+    id: int
+    seconds: float
+
+
+class Trimmed(Struct, frozen=True, tag="trimmed"):
+    """What giving back changed. ``None``: torch holds nothing on a card.
+
+    Attributes:
+        collected: Objects that the garbage collector found.
+    """
+
+    id: int
+    collected: int
+    rss_before_bytes: int
+    rss_after_bytes: int
+    reserved_before_bytes: int | None
+    reserved_after_bytes: int | None
+
+
+class Allocator(Struct, frozen=True):
+    """torch's allocator on the worker's cards, as ``torch.cuda.memory_stats`` counts.
+
+    Attributes:
+        allocated_bytes: Held by tensors.
+        reserved_bytes: Taken from the driver.
+        inactive_split_bytes: Of these, free parts of blocks that are in use otherwise: emptying the
+            cache can't give them back.
+        alloc_retries: How often memory was found only after the cache was emptied.
+    """
+
+    allocated_bytes: int
+    reserved_bytes: int
+    inactive_split_bytes: int
+    alloc_retries: int
+
+
 class Busy(Struct, frozen=True):
     """A request that runs. ``progress`` grows whenever its backend shows a sign of computing."""
 
@@ -108,13 +190,13 @@ class Heartbeat(Struct, frozen=True, tag="heartbeat"):
     """A sign of life. ``None`` is unknown (no torch, or no card in use)."""
 
     rss_bytes: int
-    allocated_bytes: int | None
-    reserved_bytes: int | None
+    allocator: Allocator | None
     busy: tuple[Busy, ...]
 
 
-ToWorker = Load | Unload | Run | Cancel | FrameTaken | Shutdown
-FromWorker = Ready | Loaded | LoadFailed | Unloaded | PartMessage | Done | Failed | Heartbeat
+ToWorker = Load | Unload | Run | Cancel | FrameTaken | Trim | Keep | Prepare | Shutdown
+_Replies = Loaded | LoadFailed | Unloaded | PartMessage | Done | Failed | Trimmed | Kept | Prepared
+FromWorker = Ready | Heartbeat | _Replies
 
 # The errors that may cross the boundary as themselves; all others arrive as BackendFailed.
 _KINDS: dict[str, type[errors.DanzarError]] = {

@@ -89,14 +89,25 @@ def case(request, gguf, scene):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker(case):
-    worker = await WorkerProcess.start(ENGINES[case.spec.backend])
+async def workers():
+    """By engine: as in the bot, backends that need the same libraries share a process."""
+    started: dict[str, WorkerProcess] = {}
     try:
-        await worker.load(case.spec, timeout_s=120)
-        yield worker
+        yield started
     finally:
-        await worker.stop()
-        assert not psutil.pid_exists(worker.pid)
+        for worker in started.values():
+            await worker.stop()
+            assert not psutil.pid_exists(worker.pid)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worker(case, workers):
+    engine = ENGINES[case.spec.backend]
+    worker = workers.get(engine) or await WorkerProcess.start(engine)
+    workers[engine] = worker
+    await worker.load(case.spec, timeout_s=120)
+    yield worker
+    await worker.unload("m")
 
 
 async def collect(worker, model, request):

@@ -33,7 +33,7 @@ class OneWorker:
         self.worker = worker
         self.requests = []
 
-    async def stream(self, model, request, *, on_position=None):
+    async def stream(self, model, request, *, asker=None, on_position=None):
         placed = Placed(model, "cpu", simulated=False)
         request = msgspec.structs.replace(request(placed), seed=1)
         self.requests.append(request)

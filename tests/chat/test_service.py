@@ -8,6 +8,7 @@ from blockbuster import blockbuster_ctx
 from danzar.chat.service import Answered, ChatService, Question
 from danzar.config.bot import ChatSettings
 from danzar.config.profile import Profile
+from danzar.core.asker import Asker, RequestClass
 from danzar.errors import ModelMissing, OutOfMemory, StoreFailed, WorkerDied
 from danzar.inference import Placed
 from danzar.inference_fake import Hold, Position, ScriptedInference, says
@@ -76,6 +77,19 @@ async def test_channels_do_not_know_of_each_other(service, inference):
     await ask(service)
     await ask(service, replace(ASKED, channel_id=2, message_id=11))
     assert len(inference.requests(Generate)[1].messages) == 2
+
+
+async def test_a_channels_questions_share_a_kept_conversation_and_pictures_another(
+    service, inference
+):
+    inference.on("chat", Generate, says("Hello"))
+    await ask(service)
+    await ask(service, replace(ASKED, message_id=11))
+    await ask(service, replace(ASKED, channel_id=2, message_id=12))
+    await ask(service, replace(ASKED, message_id=13, facts=("Health is 7",)))
+    first, second, other, picture = (r.conversation for r in inference.requests(Generate))
+    assert first == second
+    assert len({first, other, picture, None}) == 4
 
 
 async def test_asking_the_same_message_again_replaces_its_turn(service, inference, store):
@@ -228,3 +242,11 @@ async def test_nothing_blocks_the_event_loop(tmp_path, inference):
             )
             assert (await ask(service))[-1].text == "Hello"
             await service.reset(1, actor="alice")
+
+
+async def test_the_queue_is_told_who_asks_and_no_text_shows_it(service, inference):
+    inference.on("chat", Generate, says("Hello"))
+    question = replace(ASKED, person="4711")
+    await ask(service, question)
+    assert inference.askers == [Asker(RequestClass.CHAT, "4711")]
+    assert "4711" not in repr(question)

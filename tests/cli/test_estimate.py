@@ -34,9 +34,9 @@ def test_the_parts_of_a_model_add_up(danzar) -> None:
     assert told["name"] == "smollm2"
     assert told["device"] == "cuda"
     assert sum(told[part] for part in PARTS) == told["total_bytes"]
-    assert told["kv_cache_bytes"] == 30 * 2048 * 2 * 192 * 2
+    assert told["kv_cache_bytes"] == 4 * 30 * 2048 * 2 * 192 * 2  # four conversations
     assert told["source"] == "estimated"
-    assert [v["rung"] for v in told["variants"]] == ["full", "batch", "kv"]
+    assert [v["rung"] for v in told["variants"]] == ["full", "batch", "slots", "slots", "kv"]
     assert told["variants"][0]["cuda_bytes"] == told["total_bytes"] - told["overhead_bytes"]
 
 
@@ -74,8 +74,11 @@ def test_layers_divide_it_between_the_card_and_host_ram(danzar) -> None:
 def test_a_file_is_estimated_like_a_model(danzar, tmp_path) -> None:
     path = answer(danzar("estimate", "smollm2", "--json"))["path"]
     told = answer(danzar("estimate", path, "--ctx", "2048", "--json"))
+    model = answer(danzar("estimate", "smollm2", "--json"))
 
-    assert told["total_bytes"] == answer(danzar("estimate", "smollm2", "--json"))["total_bytes"]
+    # A file by itself is for one conversation.
+    assert told["kv_cache_bytes"] * 4 == model["kv_cache_bytes"]
+    assert told["weights_bytes"] == model["weights_bytes"]
 
 
 def test_a_vision_model_is_estimated_too(danzar) -> None:
@@ -86,12 +89,15 @@ def test_a_vision_model_is_estimated_too(danzar) -> None:
     assert [v["settings"] for v in told["variants"]] == [{}, {"max_batch": 2}, {"max_batch": 1}]
 
 
+SHIPPED = {"n_ctx": 2048, "slots": 4, "flash_attn": True}
+
+
 @pytest.mark.parametrize(("layers", "device"), [("0", "cpu"), ("31", "NVIDIA GeForce RTX 4070")])
 def test_what_was_measured_corrects_it_and_is_named(danzar, tmp_path, layers, device) -> None:
     before = answer(danzar("estimate", "smollm2", "--layers", layers, "--json"))
     bytes_of = "host_bytes" if device == "cpu" else "cuda_bytes"
     estimated_bytes = before["variants"][0][bytes_of]
-    key = MeasuredKey("llama", fingerprint(before["path"]), settings_key({"n_ctx": 2048}), device)
+    key = MeasuredKey("llama", fingerprint(before["path"]), settings_key(SHIPPED), device)
 
     async def record() -> None:
         async with Measurements.open(tmp_path / "data" / MEASURED_FILE) as measurements:

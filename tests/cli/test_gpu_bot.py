@@ -79,3 +79,14 @@ def test_where_the_api_is_off_it_says_so(danzar):
 
 def test_a_missing_model_is_a_wrong_call(danzar):
     assert danzar("gpu", "plan").status == 2
+
+
+async def test_the_queue_is_a_row_for_each_request(danzar):
+    async with a_bot() as port:
+        ended = await asyncio.to_thread(danzar, "queue", DANZAR_BOT__HTTP__PORT=port)
+        told = await asyncio.to_thread(danzar, "queue", "--json", DANZAR_BOT__HTTP__PORT=port)
+    assert "30 s (late)" in ended.out
+    assert "4711" not in ended.out + told.out
+    answer = json.loads(told.out)
+    assert [len(row["waiting"]) for row in answer["queues"]] == [3, 0]
+    is_documented(answer)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from danzar.broker.decision import DecisionKind, make_decision, unload_kind
 from danzar.broker.model_view import model_views
+from danzar.broker.prefetch_view import prefetch_view
+from danzar.broker.queue_view import queue_views
 from danzar.core.book import Reservation
 from danzar.core.device import DeviceKind
 from danzar.core.events import (
@@ -72,6 +74,12 @@ class Models:
 
     def models(self):
         return model_views(self.scheduler.state, self.clock_s)
+
+    def prefetches(self):
+        return prefetch_view(self.scheduler.state, self.clock_s)
+
+    def queues(self):
+        return queue_views(self.scheduler.state, self.clock_s)
 
     def plan(self, model):
         state = self.scheduler.state

@@ -186,3 +186,20 @@ def test_an_amount_is_short_and_never_zero_for_a_mebibyte(size_bytes):
 def test_every_kind_of_step_can_be_shown(kind):
     step = make_decision(1.0, kind, "yolo", "because", "cuda:0")
     assert "**yolo**" in render_history((step,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        pytest.param({}, "load 9.4 s ·", id="measured, cold"),
+        pytest.param({"reload_warm": True}, "load 9.4 s (warm) ·", id="warm"),
+        pytest.param(
+            {"reload_warm": True, "standby": True}, "load 9.4 s (warm, standby) ·", id="a standby"
+        ),
+        pytest.param(
+            {"reload_measured": False}, "load about 9.4 s (estimated) ·", id="an estimate says so"
+        ),
+    ],
+)
+def test_a_model_says_what_a_load_takes_and_why_so_little(changes, text):
+    assert text in render_models([view("clip", **changes)])

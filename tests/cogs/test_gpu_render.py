@@ -164,3 +164,17 @@ def test_the_switch_says_what_will_happen():
     assert "the log only" in silent
     off = render_monitor(enabled=False, interval_s=30.0, warning_pct=90.0, alert_channel="alerts")
     assert off.startswith("⏹️ GPU memory monitoring is off.")
+
+
+def test_what_host_ram_keeps_warm_is_told_after_the_gpus():
+    ledger = seed_ledger()
+    lease = ledger.claim("clip", "warm", "cpu", gib(0.5))
+    ledger.commit(lease.lease_id, None)
+    text = render_status(memories(gpu(0, 9.0), cpu(), ledger=ledger), WELL)
+
+    assert "Kept warm in host RAM: clip 512MB; it leaves at once when memory is needed" in text
+    assert text.index("Kept warm") < text.index("Recommendations")
+
+
+def test_where_nothing_is_kept_nothing_is_said_of_it():
+    assert "warm" not in render_status(memories(gpu(0, 9.0), cpu()), WELL)

@@ -28,6 +28,11 @@ def answered(text="Hello", **changes):
         pytest.param(Draft(), "⏳ Thinking…", id="nothing yet"),
         pytest.param(Draft(position=2), "⏳ Position 2 in the queue.", id="waiting"),
         pytest.param(
+            Draft(position=9, expected_s=95.0, bound_s=30.0),
+            "⏳ Position 9 in the queue, about 95 s: longer than the 30 s that it should be.",
+            id="waiting for longer than promised",
+        ),
+        pytest.param(
             Draft(position=2, expected_s=11.6),
             "⏳ Position 2 in the queue, about 12 s.",
             id="waiting, with the time that it is expected to take",

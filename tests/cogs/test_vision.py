@@ -1,5 +1,6 @@
 import pytest
 
+from danzar.core.asker import Asker, RequestClass
 from danzar.errors import BadPicture, CannotPlace, WorkerDied
 from danzar.inference_fake import Pause
 from danzar.workers.contract import Annotate, DecodePicture, Detect, Generate, Rank, ReadText
@@ -192,3 +193,12 @@ async def test_one_person_can_not_fill_the_queue(rig):
         await rig.alice.send(rig.channel, "!see", attachments=[PNG])
     await rig.env.advance_time(EDIT_S)
     assert "already working on 2 questions" in rig.answers()[-1].content
+
+
+async def test_the_queue_is_told_who_posted_a_picture(rig):
+    await see(rig, attachments=[PNG])
+    person = str(rig.alice.id)
+    assert set(rig.models.askers) == {
+        Asker(RequestClass.VISION, person),
+        Asker(RequestClass.CHAT, person),
+    }

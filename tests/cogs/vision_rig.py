@@ -14,6 +14,7 @@ from danzar.config.bot import BotConfig
 from danzar.config.models import ModelsConfig, RoleChoice
 from danzar.config.profile import Profile
 from danzar.config.settings import Config
+from danzar.core.asker import NOBODY
 from danzar.inference import Outcome, Placed
 from danzar.inference_fake import ScriptedInference, says
 from danzar.store import Store
@@ -78,9 +79,9 @@ class Models(ScriptedInference):
         """Do this instead of what was said before."""
         self._scripts[model, kind] = list(script)
 
-    async def stream(self, model, request, *, on_position=None):
+    async def stream(self, model, request, *, asker=NOBODY, on_position=None):
         if not isinstance(request, Capture):
-            async for item in super().stream(model, request, on_position=on_position):
+            async for item in super().stream(model, request, asker=asker, on_position=on_position):
                 yield item
             return
         placed = Placed(model, "cpu", simulated=False)

@@ -159,3 +159,8 @@ def test_every_value_of_a_shipped_file_can_be_set_and_set_back(name: str) -> Non
         kept = set(changed.splitlines())
         assert all(line in kept for line in comments)
         assert read_yaml(back).data == data
+
+
+def test_a_number_without_a_point_beside_a_line_break_can_be_written() -> None:
+    edited = set_value(b"a: 1\n", ("a",), [5e-324, "\n"])
+    assert read_yaml(edited).data == {"a": [5e-324, "\n"]}

@@ -106,7 +106,11 @@ def test_every_key_of_an_entry_that_its_owner_names_is_documented(
 
 def test_every_setting_of_the_graphics_cards_is_in_the_handbook() -> None:
     handbook = (REPOSITORY / "docs" / "configuration.md").read_text()
-    known = [path for path in paths(VramConfig) if path[0] in ("monitor", "placement", "pressure")]
+    known = [
+        path
+        for path in paths(VramConfig)
+        if path[0] in ("monitor", "placement", "pressure", "queue")
+    ]
     known += [("devices", *path) for path in paths(DeviceSettings)]
     known += [path for path in paths(ModelEntry) if can_change_live(Key("models", (*ENTRY, *path)))]
 

@@ -462,6 +462,13 @@ def test_a_password_in_an_address_is_never_repeated(folder: Path) -> None:
         ),
         pytest.param(
             "vram",
+            "queue:\n  bounds_s: {chat: 8}\n",
+            "config/vram_config.yaml:2: queue.bounds_s.chat: is 8; "
+            "allowed: above placement.drain_after_s (10)",
+            id="a bound that ends before busy models leave",
+        ),
+        pytest.param(
+            "vram",
             "monitor: {critical_pct: 80}\n",
             "config/vram_config.yaml:1: monitor.critical_pct: is 80; "
             "allowed: above warning_pct (90)",

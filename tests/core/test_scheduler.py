@@ -82,9 +82,9 @@ def test_waiting_requests_are_told_their_place_and_when_it_changes():
     ready(scheduler)
     submit(scheduler, 1)
     submit(scheduler, 2)
-    assert of(QueueMoved, submit(scheduler, 3)) == [QueueMoved(3, 2)]
+    assert of(QueueMoved, submit(scheduler, 3)) == [QueueMoved(3, 2, bound_s=30.0)]
     effects = scheduler.handle(JobEnded(1, "chat", succeeded=True, seconds=8.0), 1)
-    assert of(QueueMoved, effects) == [QueueMoved(3, 1, expected_s=8.0)]
+    assert of(QueueMoved, effects) == [QueueMoved(3, 1, expected_s=8.0, bound_s=30.0)]
 
 
 def test_a_full_queue_refuses_with_the_number():

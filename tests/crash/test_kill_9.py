@@ -20,7 +20,7 @@ import pytest
 from tests.fakes import nvml
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
-KILLS = int(os.environ.get("DANZAR_TEST_KILLS", "30"))
+KILLS = int(os.environ.get("DANZAR_TEST_KILLS", "20"))
 RESTORED_WITHIN_S = 5.0
 NOTHING = {"GPU-aaaa": 0, "GPU-bbbb": 0}
 

@@ -47,4 +47,4 @@ def test_what_the_page_says_of_a_rung_is_what_happens(row):
 
 
 def test_the_page_has_every_rung():
-    assert len(ROW.findall(PAGE)) == 9
+    assert len(ROW.findall(PAGE)) == 10

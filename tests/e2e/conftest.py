@@ -59,10 +59,18 @@ class Demo:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory) -> Iterator[Demo]:
+    """One for all tests here: each begins with what the ones before it left in the channels."""
     data = tmp_path_factory.mktemp("data")
-    environment = {**os.environ, "DANZAR_BOT__DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "DANZAR_BOT__DATA_DIR": str(data),
+        "PYTHONUNBUFFERED": "1",
+        # Models that made way come back in seconds, not in a minute.
+        "DANZAR_VRAM__PRESSURE__CALM_S": "3",
+        "DANZAR_VRAM__PRESSURE__MOVE_INTERVAL_S": "5",
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "danzar", "demo", "--port", "0", "--no-browser"],
         stdout=subprocess.PIPE,

@@ -300,7 +300,9 @@ def buffers_of_llama_cpp(path: Path, settings: Sequence[GgufSettings]) -> list[B
 
 def _job(settings: GgufSettings) -> dict[str, int]:
     return {
-        "n_ctx": settings.context,
+        "n_ctx": settings.context * settings.sequences,
+        "n_seq_max": settings.sequences,
+        "n_outputs_max": settings.sequences,
         "n_batch": settings.batch,
         "n_ubatch": settings.batch,
         "flash_attn_type": int(settings.flash_attention),

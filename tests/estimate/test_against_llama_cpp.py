@@ -15,8 +15,10 @@ from danzar.core.variant import Rung, Variant
 from danzar.estimate.correct import Measurement, correct, settings_key
 from danzar.estimate.gguf import GgufSettings, split_footprint
 from danzar.estimate.gguf_model import read_model
+from danzar.estimate.gguf_settings import from_backend
 from danzar.estimate.projector import read_projector
 from tests.estimate.shapes import (
+    GGML_TYPES,
     MIB,
     SHAPES,
     Encoder,
@@ -41,6 +43,10 @@ SETTINGS = [
     GgufSettings(4096, 512, "q8_0", "q8_0", flash_attention=True),
     GgufSettings(4096, 512, "q4_0", "q4_0", flash_attention=True),
     GgufSettings(4096, 512, "q8_0", "f16"),
+    GgufSettings(2048, sequences=4),
+    GgufSettings(2048, flash_attention=True, sequences=4),
+    GgufSettings(2048, 128, "q8_0", "q8_0", flash_attention=True, sequences=3),
+    GgufSettings(2048, 512, "f32", "f32", flash_attention=True, sequences=2),
 ]
 
 
@@ -79,6 +85,32 @@ def assert_close(path):
         assert abs(errors["kv"]) < 0.1 + written_pct(theirs.kv_cache_bytes), told
 
 
+@pytest.mark.parametrize("slots", [1, 3, 4])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n_ctx": 2048},
+        {"n_ctx": 0, "n_batch": 128, "type_k": "q8_0", "type_v": "q8_0", "flash_attn": True},
+        {"n_ctx": 300, "n_batch": 2048},
+    ],
+)
+def test_the_backend_opens_what_is_estimated(settings, slots):
+    from danzar.backends.llama_native import context_params
+    from danzar.backends.llama_settings import LlamaSettings
+
+    opened = context_params(LlamaSettings(**settings), 8192, slots)
+    estimated = from_backend({**settings, "slots": slots}, 8192)
+    assert opened.n_ubatch == estimated.batch
+    assert opened.n_ctx == estimated.context * slots
+    assert (opened.n_seq_max, opened.n_outputs_max) == (estimated.sequences,) * 2
+    assert (opened.type_k, opened.type_v) == tuple(
+        GGML_TYPES[kind] for kind in (estimated.key_type, estimated.value_type)
+    )
+    assert bool(opened.flash_attn_type) == estimated.flash_attention
+    assert opened.swa_full == estimated.full_windows
+    assert not opened.kv_unified
+
+
 def test_smollm2_is_estimated_within_half_a_percent(smollm2):
     assert_close(smollm2)
 
@@ -97,13 +129,14 @@ def test_each_further_layer_costs_what_the_formula_says(tmp_path, layers):
 def test_after_three_loads_the_median_error_is_below_three_percent(tmp_path):
     """As a card would show it: buffers, and a fixed part and a share that nothing foretells."""
     past, errors = {}, []
+    loads_of = {2048: 2, 4096: 1, 16_384: 0}
     for name, shape in SHAPES.items():
         path = write_zeros(tmp_path / "zeros.gguf", shape)
         model = read_model(path)
-        for context, loads in ((2048, 2), (4096, 1), (16_384, 0)):
+        buffers = buffers_of_llama_cpp(path, [GgufSettings(context) for context in loads_of])
+        for (context, loads), theirs in zip(loads_of.items(), buffers, strict=True):
             settings = {"n_ctx": context}
             ours = split_footprint(model, GgufSettings(context, gpu_layers=0)).host
-            (theirs,) = buffers_of_llama_cpp(path, [GgufSettings(context)])
             really = round(theirs.total_bytes * 1.04) + 30 * MIB
             seen = Measurement(settings_key(settings), ours.total_bytes, really, 0.0)
             past.setdefault(name, []).extend([seen] * loads)

@@ -9,7 +9,7 @@ from danzar.estimate.gguf_ladder import contexts
 from danzar.estimate.gguf_model import read_model
 from danzar.estimate.projector import read_projector
 from danzar.estimate.variants import estimate_file, gguf_variants, torch_variants
-from tests.estimate.shapes import SHAPES, Encoder, Shape, write_projector, write_zeros
+from tests.estimate.shapes import MIB, SHAPES, Encoder, Shape, write_projector, write_zeros
 
 
 def rungs(variants):
@@ -28,6 +28,33 @@ def test_smollm2_goes_down_by_batch_then_cache_then_context(smollm2):
     assert [dict(v.settings).get("n_ctx") for v in variants] == [None, None, None, 4096, 2048]
 
 
+def test_fewer_people_at_once_come_before_less_quality(smollm2):
+    variants = gguf_variants(smollm2, {"n_ctx": 4096, "slots": 4})
+    assert rungs(variants)[:5] == [Rung.FULL, Rung.BATCH, Rung.SLOTS, Rung.SLOTS, Rung.KV]
+    assert [dict(v.settings).get("slots") for v in variants[:4]] == [None, None, 2, 1]
+    assert variants[2].loss.endswith("answering 2 instead of 4 people at once")
+    assert all(dict(v.settings)["slots"] == 1 for v in variants[3:])
+
+
+def test_each_conversation_has_a_cache_of_its_own(smollm2):
+    one, four = (gguf_variants(smollm2, {"n_ctx": 2048, "slots": n})[0] for n in (1, 4))
+    layers, key_and_value_bytes = 30, 2 * 192 * 2
+    expected = 3 * 2048 * layers * key_and_value_bytes
+    assert four.cuda_bytes - one.cuda_bytes == pytest.approx(expected, rel=0.001)
+    assert rungs(gguf_variants(smollm2, {"n_ctx": 2048, "slots": 1})).count(Rung.SLOTS) == 0
+
+
+def test_host_ram_for_waiting_conversations_is_booked_wherever_the_model_is(smollm2):
+    without = gguf_variants(smollm2, {"n_ctx": 2048})
+    with_cache = gguf_variants(smollm2, {"n_ctx": 2048, "prompt_cache": "256 MiB"})
+    one = 2048 * 30 * 2 * 192 * 2  # what changes places is there twice for a moment
+    before, after = without[0], with_cache[0]
+    assert after.host_bytes - before.host_bytes == 256 * MIB + one
+    for before, after in zip(without, with_cache, strict=True):
+        assert 256 * MIB < after.beside_bytes - before.beside_bytes <= 256 * MIB + one
+        assert after.cuda_bytes == before.cuda_bytes
+
+
 def test_what_is_lost_is_told_for_all_rungs_so_far(smollm2):
     variants = gguf_variants(smollm2, {"n_ctx": 8192})
     assert variants[0].loss == ""
@@ -42,8 +69,10 @@ def test_the_backend_takes_every_variants_settings(smollm2):
 
     from danzar.backends.llama import LlamaSettings
 
-    for variant in gguf_variants(smollm2, {"n_ctx": 8192, "n_batch": 256}):
-        msgspec.convert({"n_ctx": 8192, **dict(variant.settings)}, LlamaSettings)
+    for variant in gguf_variants(smollm2, {"n_ctx": 8192, "n_batch": 256, "slots": 2}):
+        settings = {"n_ctx": 8192, **dict(variant.settings)}
+        settings.pop("slots", None)  # of the worker, see ``danzar.models.manifest``
+        msgspec.convert(settings, LlamaSettings)
 
 
 def test_the_full_variant_is_what_the_estimate_says(smollm2):

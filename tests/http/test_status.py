@@ -4,7 +4,9 @@ import aiohttp
 import pytest
 
 from danzar.config.bot import HttpSettings
-from danzar.core.events import LoadRequested, SnapshotsTaken
+from danzar.core.asker import Asker, RequestClass
+from danzar.core.events import JobSubmitted, LoadRequested, SnapshotsTaken
+from danzar.core.model import Job
 from danzar.explain.plan_explain import explain
 from danzar.http.model_json import explanation_json
 from danzar.http.status import StatusServerError, serve_status
@@ -15,6 +17,12 @@ from tests.core.worlds import gpu as core_gpu
 from tests.core.worlds import make_scheduler
 from tests.gpu_memory.cards import gpu, memories
 
+ASKERS = (
+    Asker(RequestClass.CHAT, "4711"),
+    Asker(RequestClass.CHAT, "4712"),
+    Asker(RequestClass.WATCH),
+)
+
 
 def planner() -> Models:
     """A scheduler that has decided about ``chat`` at 100 s, and is asked at 160 s."""
@@ -22,6 +30,8 @@ def planner() -> Models:
     scheduler = models.scheduler
     scheduler.handle(SnapshotsTaken((core_gpu(0, 11.0), core_gpu(1, 9.0))), 99.0)
     scheduler.handle(LoadRequested("chat"), 100.0)
+    for number, asker in enumerate(ASKERS, start=1):
+        scheduler.handle(JobSubmitted(Job(number, "chat", 110.0, asker=asker)), 110.0)
     models.clock_s = 160.0
     return models
 
@@ -89,6 +99,29 @@ async def test_why_of_what_was_never_decided_is_404(url, session):
         assert (await answer.json()) == {"error": "nothing was decided about yolo yet"}
 
 
+async def test_the_queue_numbers_persons_and_names_none(url, session):
+    async with session.get(f"{url}/v1/queue") as answer:
+        body = await answer.json()
+        assert "4711" not in await answer.text()
+    (chat, yolo) = body["queues"]
+    assert yolo["waiting"] == []
+    assert [(x["position"], x["class"], x["person"]) for x in chat["waiting"]] == [
+        (1, "chat", 1),
+        (2, "watch", None),
+        (3, "chat", 2),
+    ]
+    assert chat["waiting"][0] == {
+        "number": 1,
+        "class": "chat",
+        "person": 1,
+        "position": 1,
+        "waited_s": 50.0,
+        "expected_s": None,
+        "bound_s": 30.0,
+        "late": True,
+    }
+
+
 @pytest.mark.parametrize("what", ["plan", "why"])
 async def test_an_unknown_model_is_404_with_the_nearest_name(url, session, what):
     async with session.get(f"{url}/v1/{what}", params={"model": "yol"}) as answer:
@@ -149,3 +182,10 @@ async def test_the_port_is_free_again_afterwards(session):
         pass
     with pytest.raises(aiohttp.ClientConnectionError):
         await session.get(f"{address}/v1/status")
+
+
+async def test_what_was_loaded_ahead_is_served(url, session):
+    async with session.get(f"{url}/v1/prefetch") as answer:
+        body = await answer.json()
+    assert (body["version"], body["enabled"], body["total"]["loads"]) == (1, False, 0)
+    assert "switched off" in body["text"]

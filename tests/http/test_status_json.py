@@ -3,7 +3,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from danzar.broker.decision import DecisionKind, make_decision
+from danzar.broker.queue_view import QueueView, RunningView, WaitingView
 from danzar.broker.reservations import Asked
+from danzar.core.asker import RequestClass
 from danzar.core.book import Book, Lease, LeaseState, Reservation
 from danzar.core.device import ProcessUse
 from danzar.core.eviction import Resident
@@ -13,6 +15,7 @@ from danzar.core.plan import Demand, PlanInputs, PlanRules
 from danzar.core.variant import Rung, Variant
 from danzar.explain.plan_explain import Verdict, explain
 from danzar.http.model_json import explanation_json, model_json
+from danzar.http.queue_json import queue_json
 from danzar.http.status_json import (
     AlertFact,
     BotFacts,
@@ -113,6 +116,10 @@ def test_the_body_is_exactly_the_documented_one():
                 "protected": False,
                 "priority": 0,
                 "reload_s": 9.4,
+                "reload_warm": False,
+                "reload_measured": True,
+                "standby": False,
+                "warm_bytes": 0,
                 "use_probability": 0.35,
                 "idle_s": None,
                 "yielded": False,
@@ -212,3 +219,13 @@ def keys_of(value):
     if isinstance(value, list):
         return {key for inner in value for key in keys_of(inner)}
     return set()
+
+
+def test_every_key_of_the_queue_is_in_the_documentation():
+    page = Path("docs/status-api.md").read_text(encoding="utf-8")
+    running = RunningView(1, RequestClass.CHAT, 3.0, 0.0, "4711")
+    waiting = WaitingView(2, RequestClass.WATCH, 1, 2.5, None, 90.0, "4711")
+    body = queue_json([QueueView("chat", InstanceState.READY, 1, 4.1, (running,), (waiting,))])
+    row = body["queues"][0]
+    assert row["running"][0]["person"] == row["waiting"][0]["person"] == 1
+    assert {key for key in keys_of(body) if f'"{key}"' not in page} == set()

@@ -29,6 +29,7 @@ def view(name: str, **changes) -> ModelView:
             "in_flight": 0,
             "waiting": 0,
             "reload_s": 9.4,
+            "reload_measured": True,
             "use_probability": 0.35,
             "idle_s": None,
             "yielded": False,

@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from PIL import Image
 from playwright.async_api import async_playwright, expect
@@ -27,6 +28,7 @@ FLAGS = [
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}"),
 ]
 expect.set_options(timeout=10_000)
@@ -94,7 +96,7 @@ def assets(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def local(assets):
     async with status_server() as status_url:
         limits = Limits(person_upload_bytes=8 * MIB)
@@ -106,7 +108,14 @@ async def local(assets):
             yield server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def bot(local):
+    async with online(make_bot()) as client:
+        yield client
+
+
+# One Chromium for all tests; each has windows of its own, which share nothing.
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser():
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)

@@ -4,9 +4,17 @@ from contextlib import aclosing
 import psutil
 import pytest
 
+from danzar.core.asker import Asker, RequestClass
 from danzar.core.device import DeviceKind
 from danzar.core.variant import LayerShape, Rung, Variant
-from danzar.errors import CannotPlace, ModelMissing, WorkerDied, WorkerHung, WorkerStartFailed
+from danzar.errors import (
+    Cancelled,
+    CannotPlace,
+    ModelMissing,
+    WorkerDied,
+    WorkerHung,
+    WorkerStartFailed,
+)
 from danzar.inference import Outcome, Placed, QueuePlace
 from danzar.units import GIB, MIB
 from danzar.workers.contract import Generated, TextDelta
@@ -218,3 +226,24 @@ async def test_someone_who_stops_waiting_for_a_load_or_an_unload_stops_nothing_e
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert text_of(await ask(w.manager, "chat", "still here")) == "still here"
+
+
+async def test_a_waiting_request_can_be_taken_back_and_a_running_one_can_not():
+    slow = {"chat": {"word_s": 0.5}}
+    async with world(echo_model("chat"), settings=slow) as w:
+        asker = Asker(RequestClass.CHAT, "4711")
+        running = asyncio.create_task(w.manager.call("chat", say("one two three"), asker=asker))
+        while not w.manager.scheduler.instances["chat"].in_flight:
+            await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(w.manager.call("chat", say("more"), asker=asker))
+        await w.settled()
+        (view,) = w.manager.queues()
+        assert [x.person for x in (*view.running, *view.waiting)] == ["4711", "4711"]
+
+        assert not w.manager.cancel(view.running[0].number, "no")
+        assert w.manager.cancel(view.waiting[0].number, "You took it back.")
+        with pytest.raises(Cancelled, match="You took it back"):
+            await waiting
+        await w.settled()
+        assert w.manager.queues()[0].waiting == ()
+        assert (await running).result.finish_reason == "stop"

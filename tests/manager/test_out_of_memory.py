@@ -16,7 +16,7 @@ from danzar.workers.contract import TextDelta
 from tests.manager.worlds import World, echo_model, say, world
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
-OOMS = int(os.environ.get("DANZAR_TEST_OOMS", "120"))
+OOMS = int(os.environ.get("DANZAR_TEST_OOMS", "80"))
 AT_ONCE = 6
 # A process that dies of it costs two process starts; one in five does.
 KINDS = [*product(("load_room", "run_room"), (False,))] * 4 + [

@@ -137,7 +137,14 @@ class TestSpec:
         spec = load_spec(shipped, "smollm2", "cuda:0", gpu_layers=-1)
 
         assert (spec.name, spec.backend, spec.gpu_layers) == ("smollm2", "llama", -1)
-        assert spec.settings == {"n_ctx": 2048}
+        assert spec.slots == 4
+        assert spec.settings == {"n_ctx": 2048, "prompt_cache": "256 MiB", "flash_attn": True}
+
+    def test_how_many_talk_at_once_follows_the_placement(self, shipped) -> None:
+        spec = load_spec(shipped, "smollm2", "cpu", settings={"slots": 2, "n_batch": 128})
+
+        assert spec.slots == 2
+        assert "slots" not in spec.settings
 
     def test_the_share_of_a_card_is_for_torch_on_a_card_only(self, project, tmp_path: Path) -> None:
         (tmp_path / "m.safetensors").touch()
@@ -180,14 +187,15 @@ class TestSpec:
         spec = spec_on(shipped, "smollm2", card, placed)
 
         assert (spec.torch_device, spec.gpu_layers, spec.layer_split) == expected
-        assert spec.settings == {"n_ctx": 2048}
+        assert spec.settings["n_ctx"] == 2048
+        assert not {"n_gpu_layers", "layer_split", "slots"} & spec.settings.keys()
 
     def test_a_placement_overrides_the_models_own_settings(self, shipped) -> None:
         placed = (("n_ctx", 1024), ("type_k", "q8_0"), ("flash_attn", 1))
 
         spec = spec_on(shipped, "smollm2", REAL, placed)
 
-        assert spec.settings == {"n_ctx": 1024, "type_k": "q8_0", "flash_attn": 1}
+        assert spec.settings == {**spec.settings, "n_ctx": 1024, "type_k": "q8_0", "flash_attn": 1}
 
     def test_a_damaged_file_is_not_handed_over(self, project, tmp_path: Path) -> None:
         (tmp_path / "m.safetensors").touch()

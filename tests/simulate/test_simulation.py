@@ -1,5 +1,6 @@
 """Traces that can be followed by hand, and hostile ones that must come to an end."""
 
+import os
 from dataclasses import replace
 from random import Random
 
@@ -13,6 +14,7 @@ from danzar.simulate.trace import Ask, Foreign, Lose, RunOut
 from danzar.units import GIB
 from tests.simulate.worlds import described, random_trace, random_world
 
+HOSTILE_SEEDS = int(os.environ.get("DANZAR_HOSTILE_SEEDS", "16"))
 RATES = {"load_rate": GIB, "load_s": 1.0, "cpu": False}
 
 
@@ -92,12 +94,14 @@ def test_the_same_seed_gives_the_same_trace_and_the_same_report(maker):
     trace = make_trace(f"{maker}:3:120", world)
     assert trace == make_trace(f"{maker}:3:120", world)
     assert trace != make_trace(f"{maker}:4:120", world)
+    # Some traces are of weeks: cards are looked at about a thousand times in each.
+    world = replace(world, sample_interval_s=max(1.0, trace[-1].at_s / 1000))
     first, second = (Simulation(world, trace).run() for _ in range(2))
     assert msgspec.structs.replace(first, wall_s=0.0) == msgspec.structs.replace(second, wall_s=0.0)
     assert first.requests >= 120
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(HOSTILE_SEEDS))
 def test_in_a_hostile_world_nothing_is_over_committed_and_every_request_ends(seed):
     world = random_world(Random(seed))
     trace = make_trace(f"hostile:{seed}:80", world)

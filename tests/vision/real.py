@@ -23,11 +23,12 @@ class WorkerInference:
         await self.workers[engine].load(spec)
         self._engine_of[spec.name] = engine
 
-    async def stream(self, model, request, *, on_position=None):
+    async def stream(self, model, request, *, asker=None, on_position=None):
         if model not in self._engine_of:
             raise ModelMissing(f"{model} is not loaded in this test")
         placed = Placed(model, "cpu", simulated=False)
         yield placed
+        request = request(placed) if callable(request) else request
         async with aclosing(self.workers[self._engine_of[model]].run(model, request)) as parts:
             async for part in parts:
                 if isinstance(part, Finished):
@@ -35,7 +36,10 @@ class WorkerInference:
                 else:
                     yield part
 
-    async def call(self, model, request):
+    def batch_size(self, model):
+        return None
+
+    async def call(self, model, request, *, asker=None):
         async with aclosing(self.stream(model, request)) as progress:
             async for step in progress:
                 if isinstance(step, Outcome):

@@ -3,9 +3,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from danzar.core.asker import Asker, RequestClass
 from danzar.errors import BadPicture, QueueFull, WorkerDied
 from danzar.inference import Placed
-from danzar.vision.batcher import MAX_WAITING, Batcher, Reply
+from danzar.vision.asked import MAX_WAITING
+from danzar.vision.batcher import Batcher, Reply
 from tests.vision.worlds import grey_picture, until
 
 PLACED = Placed("yolo", "cpu", simulated=False)
@@ -16,12 +18,14 @@ class Model:
 
     def __init__(self):
         self.batches = []
+        self.askers = []
         self.failing = {}
         self.cancelled = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self, pictures):
+    async def __call__(self, pictures, asker):
+        self.askers.append(asker)
         levels = [picture.data[0] for picture in pictures]
         self.batches.append(levels)
         try:
@@ -119,7 +123,7 @@ async def test_a_bug_reaches_the_asker_and_the_batcher_goes_on():
 
 
 async def test_a_wrong_number_of_answers_is_an_error():
-    async def forgetful(pictures):
+    async def forgetful(pictures, _asker):
         return Reply([], PLACED, 0.1)
 
     async with serving(forgetful) as batcher:
@@ -174,3 +178,37 @@ async def test_more_pictures_than_may_wait_are_refused():
         await batcher.ask(grey_picture())
     for task in waiting:
         task.cancel()
+
+
+async def test_a_persons_picture_goes_before_frames_that_came_earlier():
+    model = Model()
+    model.gate.clear()
+    watch, person = Asker(RequestClass.WATCH, "ann"), Asker(RequestClass.VISION, "bob")
+    async with serving(model, size=2) as batcher, asyncio.TaskGroup() as group:
+        group.create_task(batcher.ask(grey_picture(1), watch))
+        await until(lambda: model.batches == [[1]])
+        for level in (2, 3, 4):
+            group.create_task(batcher.ask(grey_picture(level), watch))
+        group.create_task(batcher.ask(grey_picture(9), person))
+        await asyncio.sleep(0)
+        model.gate.set()
+
+    assert model.batches == [[1], [9, 2], [3, 4]]
+    assert model.askers == [watch, Asker(RequestClass.VISION), watch]
+
+
+async def test_a_picture_that_loses_its_place_says_so():
+    model = Model()
+    model.gate.clear()
+    async with serving(model) as batcher:
+        first = asyncio.create_task(batcher.ask(grey_picture(1)))
+        await until(lambda: model.batches == [[1]])
+        tasks = [asyncio.create_task(batcher.ask(grey_picture(2))) for _ in range(MAX_WAITING)]
+        await asyncio.sleep(0)
+        late = asyncio.create_task(batcher.ask(grey_picture(3), Asker(person="bob")))
+        with pytest.raises(QueueFull, match="others' pictures went first"):
+            await tasks[-1]
+        model.gate.set()
+        assert (await first).value == 1
+        assert (await late).value == 3
+        await asyncio.gather(*tasks[:-1])

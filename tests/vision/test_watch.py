@@ -3,6 +3,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from danzar.core.asker import NOBODY, Asker, RequestClass
 from danzar.errors import BadInput, QueueFull, WorkerDied
 from danzar.inference import Outcome, Placed
 from danzar.inference_fake import ScriptedInference
@@ -42,9 +43,9 @@ class Source(ScriptedInference):
         self.on("read", ReadText, _reads)
         self.on("media", Annotate, [AnnotatedPicture(JPEG)])
 
-    async def stream(self, model, request, *, on_position=None):
+    async def stream(self, model, request, *, asker=NOBODY, on_position=None):
         if not isinstance(request, Capture):
-            async for item in super().stream(model, request, on_position=on_position):
+            async for item in super().stream(model, request, asker=asker, on_position=on_position):
                 yield item
             return
         queue = self.captures.setdefault(request.target, asyncio.Queue())
@@ -79,7 +80,7 @@ class Bench:
         self.fail_delivery = False
 
     async def start(self, target="screen:1"):
-        status = await self.watches.start(target, self.listen)
+        status = await self.watches.start(target, self.listen, person="ann")
         await until(lambda: target[-1] in self.source.captures)
         return status
 
@@ -305,3 +306,9 @@ async def test_a_rule_may_ask_for_less_than_people_are_told(bench):
     await until(bench.alerts)
     (alert,) = bench.alerts()
     assert alert.reading == "boss seen with 35% confidence"
+
+
+async def test_a_watchs_frames_wait_in_the_turn_of_whoever_started_it(bench):
+    await bench.start()
+    await bench.show(frame(90, 0))
+    assert set(bench.source.askers) == {Asker(RequestClass.WATCH, "ann")}

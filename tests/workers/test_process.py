@@ -332,7 +332,7 @@ async def test_heartbeats_tell_memory_and_unknown_stays_unknown():
             while worker.memory is None:
                 await asyncio.sleep(0.05)
         assert worker.memory.rss_bytes > 1_000_000
-        assert worker.memory.allocated_bytes is None
+        assert worker.memory.allocator is None
 
 
 async def test_native_output_is_kept_within_its_limit():
@@ -410,3 +410,22 @@ def test_the_bots_side_imports_no_model_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("aggressive", [False, True])
+async def test_a_worker_gives_back_memory_while_it_answers(aggressive):
+    async with started(("e", {})) as worker:
+        text, trimmed = await asyncio.gather(
+            collect(worker, "e", say("x y z")), worker.trim(aggressive=aggressive)
+        )
+        assert text
+        assert trimmed.rss_before_bytes > 1_000_000
+        assert trimmed.rss_after_bytes > 1_000_000
+        assert trimmed.reserved_before_bytes is None, "it has no torch"
+
+
+async def test_a_worker_that_is_gone_can_not_be_trimmed():
+    async with started(("e", {})) as worker:
+        await worker.stop()
+        with pytest.raises(errors.WorkerDied):
+            await worker.trim()

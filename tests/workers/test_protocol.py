@@ -24,6 +24,7 @@ TO_WORKER = [
     protocol.Run(3, "m", Generate((ChatMessage("user", "hé"),), seed=7, stop=("x",))),
     protocol.Cancel(4),
     protocol.FrameTaken(5),
+    protocol.Trim(6, aggressive=True),
     protocol.Shutdown(),
 ]
 FROM_WORKER = [
@@ -35,7 +36,8 @@ FROM_WORKER = [
     protocol.PartMessage(3, Frame(Picture(1, 1, "rgb", b"\0\1\2"), 0.5, 0)),
     protocol.Done(3, Generated("stop", 1, 2), 0.25),
     protocol.Failed(3, "BadInput", "no"),
-    protocol.Heartbeat(1, None, 3, (protocol.Busy(3, 9),)),
+    protocol.Trimmed(4, 7, 100, 90, None, None),
+    protocol.Heartbeat(1, protocol.Allocator(3, 4, 1, 0), (protocol.Busy(3, 9),)),
 ]
 
 
