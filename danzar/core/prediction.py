@@ -31,7 +31,6 @@ _HINTED = {
     HintKind.UPLOAD: "an upload has begun",
     HintKind.WATCH: "a watch was asked for",
     HintKind.VOICE: "somebody joined a voice channel",
-    HintKind.ASKED: "a program will ask",
 }
 _CERTAIN = 0.999
 _MOST_WINDOWS = 6

@@ -15,8 +15,6 @@ class HintKind(StrEnum):
     UPLOAD = "upload"
     WATCH = "watch"
     VOICE = "voice"
-    ASKED = "asked"
-    """A program says that it will ask (``POST /v1/hint``, ``danzar gpu hint``)."""
 
 
 LASTS_S: dict[HintKind, float] = {
@@ -24,7 +22,6 @@ LASTS_S: dict[HintKind, float] = {
     HintKind.UPLOAD: 120.0,
     HintKind.WATCH: 60.0,
     HintKind.VOICE: 900.0,
-    HintKind.ASKED: 300.0,
 }
 # What a sign is believed to be worth before any was seen, as a probability: enough to try it.
 _BELIEVED: dict[HintKind, float] = {
@@ -32,7 +29,6 @@ _BELIEVED: dict[HintKind, float] = {
     HintKind.UPLOAD: 0.9,
     HintKind.WATCH: 0.95,
     HintKind.VOICE: 0.4,
-    HintKind.ASKED: 0.95,
 }
 # The belief counts as so many signs that were seen.
 _PRIOR = 3.0

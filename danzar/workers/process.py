@@ -281,6 +281,9 @@ class WorkerProcess:
         except OSError as exc:
             self._link.close()
             raise errors.WorkerStartFailed(f"The {self.name} worker: {exc}") from exc
+        except BaseException:  # the load was cancelled
+            self._link.close()
+            raise
         self._link.start()
         self._living = asyncio.create_task(self._live(), name=f"worker-{self.name}")
         try:

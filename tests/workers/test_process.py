@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -251,6 +252,20 @@ async def test_a_model_that_hangs_is_killed_and_its_neighbours_are_told_too():
 async def test_slow_computing_that_shows_progress_is_not_a_hang():
     async with started(("e", {"word_s": 2.5})) as worker:
         assert isinstance((await collect(worker, "e", say("x")))[-1], Finished)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8])
+async def test_a_start_that_is_cancelled_leaves_no_process_and_no_socket(turns):
+    before = psutil.Process().children()
+    start = asyncio.create_task(WorkerProcess.start("echo", limits=QUICK))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert psutil.Process().children() == before
+    del start
+    gc.collect()  # warns of what nobody closed, and warnings are errors here
 
 
 async def test_a_request_that_ignores_its_cancellation_costs_the_worker_its_life():
