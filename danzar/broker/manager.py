@@ -1,17 +1,12 @@
-"""The shell around the scheduler: one task owns it, carries out its effects, reports back events.
-
-Requests are answered in the coroutine of whoever asked: the manager only tells it when and on
-which worker to run, so that no token takes a detour.
-"""
+"""The shell around the scheduler: one task owns it, carries out its effects, reports back events."""
 
 import asyncio
-import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from typing import Any
 
 from danzar.broker.batch_resizer import BatchResizer
 from danzar.broker.decision import Decision
@@ -22,7 +17,7 @@ from danzar.broker.pool import WorkerPool
 from danzar.broker.pool_worker import PoolWorker
 from danzar.broker.prefetch_view import PrefetchView, prefetch_view
 from danzar.broker.queue_view import QueueView, queue_views
-from danzar.broker.tickets import Tickets
+from danzar.broker.requests import Requests, Wanted
 from danzar.core.asker import NOBODY, Asker
 from danzar.core.batch_curve import BatchPoint
 from danzar.core.batch_tuning import BatchView, batch_views
@@ -39,8 +34,6 @@ from danzar.core.events import (
     Event,
     FactsChanged,
     HintGiven,
-    JobEnded,
-    JobSubmitted,
     LoadEffect,
     LoadFinished,
     LoadRequested,
@@ -65,7 +58,7 @@ from danzar.core.events import (
 )
 from danzar.core.incident import Observation
 from danzar.core.instance import Instance, InstanceState
-from danzar.core.model import Job, ModelFacts
+from danzar.core.model import ModelFacts
 from danzar.core.placement import plan_placement
 from danzar.core.plan import Impossible, PlacedOn, Plan, PlanInputs
 from danzar.core.prediction_hints import HintKind
@@ -77,42 +70,18 @@ from danzar.errors import (
     CannotPlace,
     DanzarError,
     ModelMissing,
-    OutOfMemory,
     WorkerDied,
-    WorkerHung,
     WorkerStartFailed,
 )
-from danzar.inference import MakeRequest, OnPosition, Outcome, Placed, Progress
+from danzar.inference import MakeRequest, OnPosition, Outcome, Progress
 from danzar.telemetry.sampler import Sampler
-from danzar.workers.contract import MeasuredBatch, Part, Request, Result
-from danzar.workers.outcomes import Finished
+from danzar.workers.contract import MeasuredBatch, Request
 
 log = logging.getLogger(__name__)
 
 OnLoaded = Callable[[ModelFacts, LoadFinished, PlacedOn], None]
-OnResult = Callable[[str, Result, float], None]
-_MOST_RUNGS = 8
 _KEPT_CHANGES = 200
 _LEAVING = (InstanceState.READY, InstanceState.DRAINING, InstanceState.UNLOADING)
-
-
-@dataclass(slots=True)
-class _Retries:
-    """Once more after a lost worker; after running out as often as there are rungs to go down."""
-
-    lost: int = 0
-    ran_out: int = 0
-
-    @property
-    def used(self) -> bool:
-        return self.lost + self.ran_out > 0
-
-    def allow(self, error: DanzarError) -> bool:
-        if isinstance(error, OutOfMemory):
-            self.ran_out += 1
-        else:
-            self.lost += 1
-        return self.ran_out <= _MOST_RUNGS and self.lost <= 1
 
 
 class ModelManager:
@@ -122,7 +91,7 @@ class ModelManager:
         on_decided: Called with every new decision of the planner, on the event loop.
         on_loaded: Called with every load that is done: the model, the event, its placement.
         observers: What tells of troubles with models.
-        on_result: Called with every answer: the model, the result, the worker's seconds.
+        requests: Those that wait or run; ``requests.on_result`` hears every answer.
         batch_changes: The last changes of batch sizes, with monotonic seconds, oldest first.
     """
 
@@ -145,22 +114,21 @@ class ModelManager:
         self._scheduler = scheduler
         self._pool = pool
         self._sampler = sampler
-        self._part_timeout_s = part_timeout_s
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._loader = Loader(pool, sampler, self._inbox.put_nowait)
         self._resizer = BatchResizer(
             pool,
             sampler,
             self._inbox.put_nowait,
-            lambda model, work: self.on_result(model, MeasuredBatch(work), 0.0),
+            lambda model, work: self.requests.on_result(model, MeasuredBatch(work), 0.0),
         )
         self.batch_changes: deque[tuple[float, BatchChanged]] = deque(maxlen=_KEPT_CHANGES)
-        self._tickets = Tickets()
-        self._job_ids = itertools.count(1)
+        self.requests = Requests(
+            pool, self._device, self._inbox.put_nowait, part_timeout_s=part_timeout_s
+        )
         self._changed = asyncio.Event()
         self.on_decided: Callable[[Decided], None] = _ignore_decided
         self.on_loaded: OnLoaded = _ignore_loaded
-        self.on_result: OnResult = _ignore_result
         self.observers: list[Callable[[], list[Observation]]] = []
         pool.on_lost = self._worker_lost
         pool.warm.post = self._inbox.put_nowait
@@ -219,7 +187,7 @@ class ModelManager:
         Whoever asked hears ``danzar.errors.Cancelled`` with the reason.
         """
         waits = any(x.number == number for view in self.queues() for x in view.waiting)
-        return waits and self._tickets.cancel(number, reason)
+        return waits and self.requests.tickets.cancel(number, reason)
 
     def plan(self, model: str) -> tuple[PlanInputs, Plan]:
         """Where a model would go now, and what that is made from; touches nothing.
@@ -370,7 +338,7 @@ class ModelManager:
                     return step
         raise AssertionError(f"{model} ended without a result")
 
-    async def stream(
+    def stream(
         self,
         model: str,
         request: Request | MakeRequest,
@@ -378,80 +346,8 @@ class ModelManager:
         asker: Asker = NOBODY,
         on_position: OnPosition | None = None,
     ) -> AsyncGenerator[Progress]:
-        """See ``Inference.stream``; asked again, as ``_Retries`` allows, until a part was sent."""
-        retries = _Retries()
-        while True:
-            answered = False
-            attempt = self._attempt(model, request, asker, on_position, retried=retries.used)
-            try:
-                async with aclosing(attempt):
-                    async for step in attempt:
-                        answered = answered or not isinstance(step, Placed)
-                        yield step
-            except (WorkerDied, WorkerHung, OutOfMemory) as exc:
-                if answered or not retries.allow(exc):
-                    raise
-                log.warning("request to %s is asked again: %s", model, exc)
-            else:
-                return
-
-    # --- one request -----------------------------------------------------------------------
-
-    async def _attempt(
-        self,
-        model: str,
-        request: Request | MakeRequest,
-        asker: Asker,
-        on_position: OnPosition | None,
-        *,
-        retried: bool = False,
-    ) -> AsyncGenerator[Progress]:
-        asked_s = time.monotonic()
-        ended = JobEnded(next(self._job_ids), model, succeeded=False)
-        job = Job(ended.job_id, model, asked_s, retried, asker=asker)
-        try:
-            started = self._tickets.draw(job.job_id, on_position)
-            self._inbox.put_nowait(JobSubmitted(job))
-            start = await started
-            ended = replace(ended, model=start.job.model)
-            waited_s = time.monotonic() - asked_s
-            placed = self._placed(start)
-            yield placed
-            made = request(placed) if callable(request) else request
-            async with aclosing(self._run(placed.model, made)) as parts:
-                async for part in parts:
-                    if isinstance(part, Finished):
-                        ended = replace(ended, succeeded=True, seconds=part.seconds)
-                        self._pool.note_work(placed.model, part.seconds)
-                        self.on_result(placed.model, part.result, part.seconds)
-                        yield Outcome(part.result, placed, part.seconds, waited_s)
-                    else:
-                        yield part
-        except OutOfMemory:
-            ended = replace(ended, out_of_memory=True)
-            raise
-        finally:
-            self._tickets.discard(job.job_id)
-            self._inbox.put_nowait(ended)
-
-    async def _run(self, model: str, request: Request) -> AsyncGenerator[Part | Finished]:
-        process = self._pool.process(model)
-        try:
-            running = process.run(model, request, inactive_s=self._part_timeout_s)
-            async with aclosing(running):
-                async for part in running:
-                    yield part
-        except (WorkerDied, WorkerHung) as exc:
-            # Before the request is asked again, the scheduler must know that the worker is gone.
-            self._pool.forget(process, str(exc))
-            raise
-
-    def _placed(self, start: StartJob) -> Placed:
-        device = self._device(start.device_uuid)
-        label, simulated = device.label, device.simulated
-        return Placed(
-            start.job.model, label, simulated, start.degraded, start.settings, start.batch
-        )
+        """See ``Inference.stream``."""
+        return self.requests.stream(Wanted(model, request, asker, on_position))
 
     def _device(self, uuid: str) -> DeviceSnapshot:
         found = find_device(self._scheduler.snapshots, uuid)
@@ -472,39 +368,40 @@ class ModelManager:
             case StartLoad() | CancelLoad() | StartUnload() | DropWarm() | StartStandby():
                 tasks.create_task(self._move(effect))
             case StartJob():
-                self._tickets.start(effect)
+                self.requests.tickets.start(effect)
             case RefuseJob():
-                self._tickets.refuse(effect)
+                self.requests.tickets.refuse(effect)
             case QueueMoved():
-                self._tickets.move(effect)
+                self.requests.tickets.move(effect)
             case Decided():
                 self.on_decided(effect)
             case ResizeBatch():
                 tasks.create_task(self._resize(effect))
             case BatchChanged():
-                self.batch_changes.append((self.now_s(), effect))
-                log.info(
-                    "batch of %s: %d -> %d: %s",
-                    effect.model,
-                    effect.before,
-                    effect.size,
-                    effect.reason,
-                )
+                self._note_batch(effect)
 
-    async def _move(self, effect: LoadEffect | WarmEffect) -> None:
-        """What goes into memory, or comes out of it."""
+    def _move(self, effect: LoadEffect | WarmEffect) -> Coroutine[Any, Any, None]:
+        """What goes into memory, or comes out of it.
+
+        Devices are looked up now: when the task runs, the next reading may be there.
+        """
         match effect:
             case StartLoad():
-                await self._loader.load(effect, self._device(effect.device_uuid))
+                return self._loader.load(effect, self._device(effect.device_uuid))
             case CancelLoad():
-                await self._loader.cancel(effect)
+                return self._loader.cancel(effect)
             case StartUnload():
-                await self._loader.unload(effect)
+                return self._loader.unload(effect)
             case DropWarm():
-                await self._pool.warm.drop(effect)
+                return self._pool.warm.drop(effect)
             case StartStandby():
-                gpus = self._visible(effect.device_uuid)
-                await self._pool.warm.start_standby(effect, gpus)
+                return self._pool.warm.start_standby(effect, self._visible(effect.device_uuid))
+
+    def _note_batch(self, effect: BatchChanged) -> None:
+        self.batch_changes.append((self.now_s(), effect))
+        log.info(
+            "batch of %s: %d -> %d: %s", effect.model, effect.before, effect.size, effect.reason
+        )
 
     async def _resize(self, effect: ResizeBatch) -> None:
         uuid = self._scheduler.instances[effect.model].device_uuid
@@ -550,10 +447,6 @@ def _not_loaded(instance: Instance) -> DanzarError:
 
 def _ignore_decided(decided: Decided) -> None:
     """Until someone records decisions, they are in the log alone."""
-
-
-def _ignore_result(model: str, result: Result, seconds: float) -> None:
-    """Until someone learns from it, an answer is just given."""
 
 
 def _ignore_loaded(facts: ModelFacts, event: LoadFinished, placed: PlacedOn) -> None:

@@ -14,9 +14,10 @@ from danzar.broker.decisions import DecisionLog
 from danzar.broker.habits import HABITS_FILE, HabitFile, HabitKeeper
 from danzar.broker.journal import Journal, open_journal
 from danzar.broker.leftovers import reap_leftovers
-from danzar.broker.manager import ModelManager, OnLoaded, OnResult
+from danzar.broker.manager import ModelManager, OnLoaded
 from danzar.broker.measured import MEASURED_FILE, Measurements
 from danzar.broker.pool import Hosted, Settings, WorkerPool
+from danzar.broker.requests import OnResult
 from danzar.broker.rules import absent_devices, ledger_rules, scheduler_rules
 from danzar.broker.spill_watch import SPEEDS_FILE, SpillWatch
 from danzar.broker.warm import WarmKeeper, WarmParts
@@ -79,7 +80,7 @@ async def open_manager(
         )
         manager.observers.append(spills.observe)
         manager.on_loaded = _both(corrections.note, spills.loaded)
-        manager.on_result = _learn_from(curves, spills)
+        manager.requests.on_result = _learn_from(curves, spills)
         decisions = DecisionLog(folder)
         stack.push_async_callback(asyncio.to_thread, decisions.close)
         manager.on_decided = _both_told(decisions, spills)

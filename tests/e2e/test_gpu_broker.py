@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
 import pytest
 
@@ -41,19 +40,24 @@ def ask(page, command, pattern):
 
 
 def press(page, label, pattern):
-    """Confirm. What is shown anew because the cards changed is agreed to.
-
-    A click is lost when the page draws the message again under the pointer: press again, as people
-    do, while the button can be pressed.
-    """
+    """Confirm; once more where the bot asks again because the cards have changed meanwhile."""
     button = page.page.get_by_test_id(f"button-{label}").last
     for _ in range(PRESSES):
+        asked = page.last_text()
         button.click()
-        with suppress(AssertionError):
-            return page.wait_for_text(pattern, patience_s=FOLLOWED_S / PRESSES)
-        if button.is_disabled():
+        if is_carried_out(page, asked) and "press again" not in page.last_text():
             break
     return page.wait_for_text(pattern)
+
+
+def is_carried_out(page, asked):
+    """Whether the press was heard, and what it began is over."""
+    until = time.monotonic() + FOLLOWED_S / PRESSES
+    while (shown := page.last_text()) == asked or "Under way" in shown:
+        if time.monotonic() > until:
+            return shown != asked
+        time.sleep(0.1)
+    return True
 
 
 def model_row(page, name):
