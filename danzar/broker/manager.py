@@ -1,4 +1,4 @@
-"""The shell around the scheduler: one task owns it, carries out its effects, reports back events."""
+"""The shell around the scheduler: one task owns it, carries out effects, reports back events."""
 
 import asyncio
 import logging
