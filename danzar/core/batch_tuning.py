@@ -59,7 +59,10 @@ def begin_batch(state: State, instance: Instance, now_s: float) -> None:
     if configured is None or placed is None or instance.state is not InstanceState.READY:
         return
     size = int(dict(placed.settings).get("max_batch", configured))
-    instance.batch = TunedBatch(BatchState(size, now_s))
+    # What it was loaded with was no change: the first one that is right need not wait for a minute.
+    rules = state.rules.batch
+    changed_s = now_s - rules.interval_s if rules is not None else now_s
+    instance.batch = TunedBatch(BatchState(size, changed_s))
 
 
 def note_points(state: State, model: str, points: tuple[BatchPoint, ...]) -> None:

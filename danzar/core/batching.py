@@ -20,6 +20,9 @@ from enum import StrEnum
 from danzar.core.batch_curve import BatchCurve
 from danzar.units import GIB, format_size
 
+BY_HAND = "set by a person"
+"""Why a size is what it is, where a person set it."""
+
 # A change that nothing forces must be worth it: by at least this factor.
 _WORTH = 1.25
 _FULL_PATIENCE = 2
@@ -77,7 +80,7 @@ class BatchState:
 
     Attributes:
         size: Pictures computed at once, at most.
-        changed_s: When it last changed, or when the model was loaded.
+        changed_s: When it last changed; of a model that was just loaded, long enough ago.
         room_since_s: Since when a larger one would fit; ``None`` while none does.
         room_size: The largest that fitted all that time.
         tight_since_s: Since when a smaller one would be right; ``None`` while none would.
@@ -177,7 +180,7 @@ def target_batch(state: BatchState, seen: BatchInputs, rules: BatchRules) -> tup
     best = optimal_batch(seen.curve, rules, seen.held_bytes + (seen.room_bytes or 0))
     wanted, why = best.size * factor(seen, rules), best.why
     if seen.fixed_size is not None:
-        wanted, why = seen.fixed_size, "set by a person"
+        wanted, why = seen.fixed_size, BY_HAND
     caps = [(best.limit, best.why)]
     if state.heat_size is not None:
         caps.append((state.heat_size, f"the card reached {rules.hot_c:.0f} °C"))

@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from danzar.core.batching import BY_HAND
 from danzar.core.events import BatchChanged
 from danzar.core.upkeep import UpkeepAction, UpkeepStep
 from danzar.optimizer.parts import Models, Upkeep
 from danzar.optimizer.results import MemoryOptimizationResult
 
 T = TypeVar("T")
-# What ``danzar.core.batching`` gives as the reason when a size was set by hand.
-BY_HAND = "set by a person"
 
 
 class AutomaticSteps:

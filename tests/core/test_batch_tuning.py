@@ -40,7 +40,7 @@ EACH = 100 * MIB
 class Rig:
     """The production scheduler with one card and one detector; its worker does as it is asked."""
 
-    def __init__(self, total=12 * GIB, batch=8, **rules):
+    def __init__(self, total=12 * GIB, batch=8, measured=lambda batch: 0.5 + 0.01 * batch, **rules):
         self.total, self.foreign, self.now_s = total, 2 * GIB, 1000.0
         facts = ModelFacts(
             "yolo",
@@ -61,11 +61,9 @@ class Rig:
         load = next(e for e in effects if isinstance(e, StartLoad))
         self.held = load.placed.size_bytes
         self.load_id = load.load_id
-        measured = ((CARD, self.held),)
-        self.started = self.tell(
-            LoadFinished("yolo", load.load_id, measured, self.snapshots(), 1.0)
-        )
-        points = tuple(BatchPoint(b, PX, b * EACH, 0.5 + 0.01 * b) for b in (1, 2, 4, 8, 16))
+        took = ((CARD, self.held),)
+        self.started = self.tell(LoadFinished("yolo", load.load_id, took, self.snapshots(), 1.0))
+        points = tuple(BatchPoint(b, PX, b * EACH, measured(b)) for b in (1, 2, 4, 8, 16))
         self.tell(BatchesMeasured("yolo", points))
 
     def snapshots(self):
@@ -160,6 +158,13 @@ def test_a_larger_batch_that_the_worker_could_not_take_leaves_the_book_as_it_was
     rig.done(grow, failed="the card was full")
     assert (rig.size, rig.booked) == (8, before)
     assert not rig.wait(500), "not tried again for ten minutes"
+
+
+def test_a_model_that_gains_nothing_by_batches_leaves_the_size_it_was_loaded_with_within_seconds():
+    rig = Rig(measured=lambda batch: 0.1 * batch)
+    rig.end_job()
+    shrink = resize_in(rig.wait(15))
+    assert (shrink.before, shrink.size) == (8, 1)
 
 
 def test_a_smaller_batch_holds_at_once_and_its_lease_shrinks_by_what_came_back():
