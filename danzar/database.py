@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 import aiosqlite
 
 from danzar.errors import StoreFailed
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 5.0
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -80,6 +83,43 @@ class Database:
         # A closed connection (ValueError) has nothing to take back.
         with contextlib.suppress(sqlite3.Error, ValueError):
             await self._connection.rollback()
+
+
+def prepare_or_begin_anew(
+    path: Path, *, name: str, version: int, statements: Sequence[str]
+) -> None:
+    """Leave a healthy file of this version there, for what is not dear. Blocks.
+
+    One that is damaged, or of another version, is deleted and begun anew.
+
+    Args:
+        path: The file.
+        name: What the log calls it, for example ``the measurements``.
+        version: Of its tables, above 0.
+        statements: Make the tables where there are none.
+    """
+    try:
+        if _is_ready(path, version, statements):
+            return
+        log.warning("%s were of another version, and begin anew", name)
+    except sqlite3.DatabaseError as exc:
+        if not is_damaged(exc):
+            raise
+        log.warning("%s were damaged (%s), and begin anew", name, exc)
+    remove(path)
+    _is_ready(path, version, statements)
+
+
+def _is_ready(path: Path, version: int, statements: Sequence[str]) -> bool:
+    """Make the tables where there are none; False where the file has another version."""
+    with contextlib.closing(healthy_connection(path)) as connection:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, version):
+            return False
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
+    return True
 
 
 def healthy_connection(path: Path) -> sqlite3.Connection:

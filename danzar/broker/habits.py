@@ -7,15 +7,15 @@ file that is damaged, or of another version, is deleted when it is opened, and l
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from danzar.broker.habit_rows import Rows, read_rows, rows_of
 from danzar.broker.local_time import local_s
 from danzar.core.state import State
-from danzar.database import Database, healthy_connection, is_damaged, remove
+from danzar.database import Database, prepare_or_begin_anew
 from danzar.errors import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ _TABLE = """
         PRIMARY KEY (kind, name, part)
     ) WITHOUT ROWID
 """
+_prepare = partial(prepare_or_begin_anew, name="the habits", version=_VERSION, statements=(_TABLE,))
 
 
 class HabitFile:
@@ -107,28 +108,3 @@ class HabitKeeper:
             await self._file.save(self._state, self._now_s())
         except StoreFailed as exc:
             log.warning("%s; what was learned lives until Danzar ends", exc)
-
-
-def _prepare(path: Path) -> None:
-    """Leave a healthy file of this version at ``path``. Blocks."""
-    try:
-        if _is_ready(path):
-            return
-        log.warning("the habits were of another version, and begin anew")
-    except sqlite3.DatabaseError as exc:
-        if not is_damaged(exc):
-            raise
-        log.warning("the habits were damaged (%s), and begin anew", exc)
-    remove(path)
-    _is_ready(path)
-
-
-def _is_ready(path: Path) -> bool:
-    """Make the table where there is none; False where the file has another version."""
-    with closing(healthy_connection(path)) as connection:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            return False
-        connection.execute(_TABLE)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    return True

@@ -4,17 +4,14 @@ Bounded: the newest 8 loads of each key, and the newest 4,000 of all. Nothing he
 that is damaged, or of another version, is deleted when it is opened, and measuring begins anew.
 """
 
-import logging
-import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from danzar.database import Database, healthy_connection, is_damaged, remove
+from danzar.database import Database, prepare_or_begin_anew
 from danzar.estimate.correct import Measurement
-
-log = logging.getLogger(__name__)
 
 MEASURED_FILE = "measured.db"
 KEEP_PER_KEY = 8
@@ -36,6 +33,9 @@ _INDEX = """
     CREATE INDEX IF NOT EXISTS measured_key
     ON measured (engine, file_hash, device_class, settings)
 """
+_prepare = partial(
+    prepare_or_begin_anew, name="the measurements", version=_VERSION, statements=(_TABLE, _INDEX)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +130,3 @@ class Measurements:
             (engine, file_hash),
         )
         return tuple(row[0] for row in rows)
-
-
-def _prepare(path: Path) -> None:
-    """Leave a healthy file of this version at ``path``. Blocks."""
-    try:
-        if _is_ready(path):
-            return
-        log.warning("the measurements were of another version, and begin anew")
-    except sqlite3.DatabaseError as exc:
-        if not is_damaged(exc):
-            raise
-        log.warning("the measurements were damaged (%s), and begin anew", exc)
-    remove(path)
-    _is_ready(path)
-
-
-def _is_ready(path: Path) -> bool:
-    """Make the table where there is none; False where the file has another version."""
-    with closing(healthy_connection(path)) as connection:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            return False
-        connection.execute(_TABLE)
-        connection.execute(_INDEX)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    return True

@@ -3,19 +3,16 @@
 Bounded: the newest 8 runs of each model on each kind of card. A damaged file begins anew.
 """
 
-import logging
-import sqlite3
 import statistics
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from danzar.database import Database, healthy_connection, is_damaged, remove
+from danzar.database import Database, prepare_or_begin_anew
 from danzar.resources.subject import NOTHING_LEARNED, Learned
-
-log = logging.getLogger(__name__)
 
 RUNS_FILE = "generation_runs.db"
 KEEP_PER_KEY = 8
@@ -31,6 +28,9 @@ _TABLE = """
         time_factor REAL
     )
 """
+_prepare = partial(
+    prepare_or_begin_anew, name="the generation runs", version=_VERSION, statements=(_TABLE,)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +110,3 @@ def learn(runs: tuple[Run, ...]) -> Learned:
     if len(runs) < TRUSTED_RUNS:
         vram = max(1.0, vram)
     return Learned(len(runs), vram, statistics.median(times) if times else 1.0)
-
-
-def _prepare(path: Path) -> None:
-    """Leave a healthy file of this version at ``path``. Blocks."""
-    try:
-        if _is_ready(path):
-            return
-        log.warning("the generation runs were of another version, and begin anew")
-    except sqlite3.DatabaseError as exc:
-        if not is_damaged(exc):
-            raise
-        log.warning("the generation runs were damaged (%s), and begin anew", exc)
-    remove(path)
-    _is_ready(path)
-
-
-def _is_ready(path: Path) -> bool:
-    """Make the table where there is none; False where the file has another version."""
-    with closing(healthy_connection(path)) as connection:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            return False
-        connection.execute(_TABLE)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    return True
