@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +30,33 @@ pytestmark = [
 ]
 
 
+MARK = "DANZAR_TEST_FAMILY"
+
+
+@pytest.fixture(autouse=True)
+def family(monkeypatch):
+    """Marks all processes that a test starts: another Danzar on this machine has segments, too."""
+    monkeypatch.setenv(MARK, str(uuid.uuid4()))
+
+
+def is_ours(process):
+    mark = f"{MARK}={os.environ[MARK]}".encode()
+    return process.name == str(os.getpid()) or mark in (process / "environ").read_bytes()
+
+
 def open_segments():
-    """``(process id, file)`` of the open segments of all processes that can be looked at."""
+    """``(process id, file)`` of the open segments of this test's processes."""
     for process in Path("/proc").glob("[0-9]*"):
-        for file in process.glob("fd/*"):
-            with contextlib.suppress(OSError):
-                if NAME in str(file.readlink()):
-                    yield int(process.name), file
+        with contextlib.suppress(OSError):
+            if is_ours(process):
+                yield from segments_of(process)
+
+
+def segments_of(process):
+    for file in process.glob("fd/*"):
+        with contextlib.suppress(OSError):
+            if NAME in str(file.readlink()):
+                yield int(process.name), file
 
 
 def segments():
@@ -204,12 +226,13 @@ async def test_nothing_is_left_when_the_bot_is_killed(tmp_path):
     bot = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.warm.echo_bot", str(tmp_path), stdout=subprocess.PIPE
     )
-    async with asyncio.timeout(60):
-        assert json.loads(await bot.stdout.readline()) == {"first": KEPT}
-    assert segments() == [bot.pid]
-
-    bot.send_signal(signal.SIGKILL)
-    await bot.wait()
+    try:
+        async with asyncio.timeout(60):
+            assert json.loads(await bot.stdout.readline()) == {"first": KEPT}
+        assert segments() == [bot.pid]
+    finally:
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
 
     assert segments() == []
     async with echo_bot(keepable("first"), folder=tmp_path) as again:
