@@ -159,7 +159,8 @@ def _warm_bytes(state: State, model: str) -> int:
 
 def _shares(state: State, instance: Instance) -> tuple[ShareView, ...]:
     planned = instance.placed.shares if instance.placed else ()
-    pairs = zip(planned, instance.lease_ids, strict=True)
+    # While a batch grows, what it claims stands behind the shares.
+    pairs = zip(planned, instance.lease_ids, strict=False)
     return tuple(_share(state, share, lease_id) for share, lease_id in pairs)
 
 

@@ -67,7 +67,8 @@ class Instance:
 
     Attributes:
         load_id: Counts up with every load; what workers report by. ``None`` while cold.
-        lease_ids: One for each share of its placement, in the same order.
+        lease_ids: One for each share of its placement, in the same order; while its batch grows,
+            one more for what that will take.
         in_flight: What runs on it, by job id.
         failures: Loads and jobs that failed in a row.
         not_before_s: After a failure: no load before this time.

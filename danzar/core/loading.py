@@ -258,7 +258,7 @@ def unloaded(state: State, event: UnloadFinished) -> None:
         return
     lost = dict(event.lost)
     for lease_id in instance.lease_ids:
-        lost_bytes = lost.get(state.ledger.lease(lease_id).device_uuid, 0)
+        lost_bytes = lost.pop(state.ledger.lease(lease_id).device_uuid, 0)
         if lost_bytes > 0:
             state.ledger.quarantine(lease_id, lost_bytes)
     instance.lease_ids = tuple(

@@ -159,7 +159,10 @@ class State:
         """The same, were this model not loaded: as if the driver had its bytes back."""
         inputs = self.plan_inputs(instance, now_s)
         held = {lease_id: self.ledger.lease(lease_id) for lease_id in instance.lease_ids}
-        back = {x.device_uuid: x.size_bytes for x in held.values()}
+        # What a growing batch has claimed beyond the shares is not taken yet.
+        shares = len(instance.placed.shares) if instance.placed else 0
+        taken = [held[lease_id] for lease_id in instance.lease_ids[:shares]]
+        back = {x.device_uuid: x.size_bytes for x in taken}
         return replace(
             inputs,
             devices=tuple(_with_back(s, back.get(s.uuid, 0)) for s in inputs.devices),

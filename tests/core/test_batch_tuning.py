@@ -2,6 +2,7 @@
 
 import pytest
 
+from danzar.broker.model_view import model_views
 from danzar.core.batch_curve import BatchPoint
 from danzar.core.batch_tuning import batch_views
 from danzar.core.batching import BatchRules
@@ -213,6 +214,29 @@ def test_a_model_that_leaves_while_its_batch_grows_leaves_no_lease_behind():
     rig.held = 0
     rig.tell(UnloadFinished("yolo", unload.load_id, rig.snapshots()))
     assert rig.booked == 0
+
+
+def test_what_is_lost_of_a_model_whose_batch_grew_is_quarantined_once():
+    rig = Rig()
+    rig.end_job()
+    resize_in(rig.wait(121))
+    (unload,) = [e for e in rig.tell(UnloadRequested("yolo")) if isinstance(e, StartUnload)]
+    lost = ((CARD, 300 * MIB),)
+    rig.tell(UnloadFinished("yolo", unload.load_id, rig.snapshots(), lost))
+    assert rig.booked == 300 * MIB
+
+
+def test_while_a_batch_grows_people_see_the_model_and_a_plan_counts_all_of_it():
+    rig = Rig()
+    rig.end_job()
+    before = rig.booked
+    resize_in(rig.wait(121))
+    (view,) = model_views(rig.scheduler.state, rig.now_s)
+    assert [share.leased_bytes for share in view.shares] == [before]
+    inputs = rig.scheduler.state.plan_without(rig.scheduler.instances["yolo"], rig.now_s)
+    (card,) = inputs.devices
+    assert card.free_bytes == rig.snapshots()[0].free_bytes + before
+    assert inputs.book.leases == ()
 
 
 def test_a_budget_bounds_the_batch():
