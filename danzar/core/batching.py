@@ -1,7 +1,7 @@
 """How many pictures a model computes at once. Pure.
 
 optimal   the smallest batch whose throughput is within ``knee_share`` of the best, of those that
-          fit into memory and answer within ``latency_s``
+          fit into memory and answer within ``latency_s``; one that was measured, if there is one
 target    the optimal one times the strategy's factor, between ``min_batch`` and ``max_batch``, and
           never more than fits: no strategy goes beyond memory
 
@@ -150,7 +150,10 @@ def optimal_batch(curve: BatchCurve, rules: BatchRules, room_bytes: int) -> Opti
     if not rates:
         return Optimum(max(allowed), limit, _memory_text(limit, room_bytes))
     enough = rules.knee_share * max(rates.values())
-    size = min(b for b, rate in rates.items() if rate >= enough)
+    reaching = [b for b, rate in rates.items() if rate >= enough]
+    # Between two measured sizes lies a line, and a computer that may like neither: 14 pictures can
+    # take longer than 16.
+    size = min([b for b in reaching if b in curve.sizes()] or reaching)
     if size < max(allowed) or limit == rules.max_batch == size:
         return Optimum(size, limit, f"{rates[size]:.1f} pictures/s; more at once gain little")
     if max(allowed) < limit:
