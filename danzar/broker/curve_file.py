@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from danzar.core.batch_curve import BatchCurve, BatchPoint
+from danzar.json_file import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ class _Row(msgspec.Struct, frozen=True):
     points: tuple[BatchPoint, ...]
 
 
+_Rows = tuple[_Row, ...]
+
+
 class CurveFile:
     """The known curves; the newest 64 are kept."""
 
@@ -46,7 +50,8 @@ class CurveFile:
 
     async def read(self) -> None:
         """Know what earlier runs measured."""
-        rows = await asyncio.to_thread(_read, self._path)
+        kept = "what batches took before"
+        rows = await asyncio.to_thread(read_json, self._path, _Rows, kept) or ()
         self._curves = {row.key: BatchCurve(row.points) for row in rows[-MOST_CURVES:]}
 
     def curve(self, key: CurveKey) -> BatchCurve:
@@ -64,24 +69,6 @@ class CurveFile:
         """Put what is known on disk; a disk that fails is told in the log and stops nothing."""
         rows = tuple(_Row(key, curve.points) for key, curve in self._curves.items())
         try:
-            await asyncio.to_thread(_write, self._path, rows)
+            await asyncio.to_thread(write_json, self._path, rows)
         except OSError as exc:
             log.warning("what batches take can't be written to %s: %s", self._path, exc)
-
-
-def _read(path: Path) -> tuple[_Row, ...]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=tuple[_Row, ...])
-    except FileNotFoundError:
-        return ()
-    except (OSError, msgspec.DecodeError) as exc:
-        log.warning("what batches took before can't be read from %s: %s", path, exc)
-        return ()
-
-
-def _write(path: Path, rows: tuple[_Row, ...]) -> None:
-    """In one step, so that a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_bytes(msgspec.json.encode(rows))
-    draft.replace(path)

@@ -9,7 +9,7 @@ from danzar.broker.curve_file import CurveFile, CurveKey
 from danzar.broker.pool import WorkerPool
 from danzar.config.settings import Config
 from danzar.core.batch_curve import BatchPoint
-from danzar.core.device import DeviceKind, DeviceSnapshot
+from danzar.core.device import DeviceSnapshot
 from danzar.core.instance import Instance, InstanceState
 from danzar.core.state import State
 from danzar.errors import BackendFailed, DanzarError, ModelError
@@ -165,6 +165,4 @@ async def try_batch(process: WorkerProcess, model: str, size: int) -> BatchWork:
 
 def device_class(device: DeviceSnapshot | None) -> str:
     """A simulated card computes on the CPU, and takes what the CPU takes."""
-    if device is None or device.kind is DeviceKind.CPU or device.simulated:
-        return "cpu"
-    return device.name
+    return device.name if device is not None and device.is_real_gpu else "cpu"

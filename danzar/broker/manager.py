@@ -22,7 +22,7 @@ from danzar.core.asker import NOBODY, Asker
 from danzar.core.batch_curve import BatchPoint
 from danzar.core.batch_tuning import BatchView, batch_views
 from danzar.core.book import Limit, Margins, Reservation
-from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
+from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.events import (
     BatchChanged,
     BatchesMeasured,
@@ -358,8 +358,7 @@ class ModelManager:
     def _visible(self, uuid: str) -> tuple[str, ...]:
         """The cards that a process for this device sees."""
         device = find_device(self._scheduler.snapshots, uuid)
-        real = device is not None and device.kind is DeviceKind.CUDA and not device.simulated
-        return (uuid,) if real else ()
+        return (uuid,) if device is not None and device.is_real_gpu else ()
 
     # --- effects ---------------------------------------------------------------------------
 

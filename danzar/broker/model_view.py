@@ -117,8 +117,7 @@ def model_views(state: State, now_s: float) -> tuple[ModelView, ...]:
 
 
 def _view(state: State, instance: Instance, now_s: float) -> ModelView:
-    facts, variant = instance.facts, instance.facts.variants[0]
-    estimated_bytes = variant.host_bytes if facts.wants_cpu else variant.cuda_bytes
+    facts = instance.facts
     shares = _shares(state, instance)
     reload = reload_of(state, instance)
     wait_s = instance.not_before_s - now_s
@@ -129,7 +128,7 @@ def _view(state: State, instance: Instance, now_s: float) -> ModelView:
         shares=shares,
         rung=instance.placed.rung if instance.placed else None,
         degraded=instance.degraded,
-        estimated_bytes=estimated_bytes,
+        estimated_bytes=facts.configured_bytes,
         priority=facts.priority,
         pinned=facts.pinned,
         protected=facts.protected,

@@ -25,7 +25,7 @@ from danzar.broker.warm_rules import mapped_files
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.core.candidates import LAYERS_SETTING, SPLIT_SETTING
-from danzar.core.device import DeviceKind, DeviceSnapshot
+from danzar.core.device import DeviceSnapshot
 from danzar.core.events import Decided, LoadFinished
 from danzar.core.ledger import Ledger
 from danzar.core.model import ModelFacts
@@ -176,7 +176,7 @@ async def _make_spec(
     settings = dict(placed)
     layers = int(settings.pop(LAYERS_SETTING, _ALL_LAYERS))
     split = str(settings.pop(SPLIT_SETTING, ""))
-    on_card = device.kind is DeviceKind.CUDA and not device.simulated
+    on_card = device.is_real_gpu
     return await asyncio.to_thread(
         load_spec,
         config,

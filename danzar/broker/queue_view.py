@@ -6,7 +6,7 @@ reprs, and must not be shown as it is.
 
 from dataclasses import dataclass, field
 
-from danzar.core.asker import Asker, RequestClass
+from danzar.core.asker import RequestClass
 from danzar.core.instance import Instance, InstanceState
 from danzar.core.jobs import expected_s
 from danzar.core.state import State
@@ -85,12 +85,6 @@ def queue_views(state: State, now_s: float) -> tuple[QueueView, ...]:
 def owned_by(views: tuple[QueueView, ...], person: str) -> tuple[WaitingView, ...]:
     """What waits of one person's."""
     return tuple(x for view in views for x in view.waiting if x.person == person)
-
-
-def asker_of(state: State, number: int) -> Asker | None:
-    """Who asked what waits under this number; ``None`` where nothing does."""
-    waiting = (job for i in state.instances.values() for job in i.queue.jobs())
-    return next((job.asker for job in waiting if job.job_id == number), None)
 
 
 def _view(instance: Instance, now_s: float) -> QueueView:

@@ -5,7 +5,6 @@ is cleared, and outlives a restart in ``reservations.json``.
 """
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -17,9 +16,8 @@ import msgspec
 
 from danzar.core.book import Reservation
 from danzar.errors import BadInput
+from danzar.json_file import read_json, write_json
 from danzar.units import MIB, parse_size
-
-log = logging.getLogger(__name__)
 
 MOST_RESERVATIONS = 64
 _PURPOSE_PATTERN = r"^[a-z][a-z0-9_-]{0,23}$"
@@ -98,7 +96,9 @@ class Reservations:
         """Read what people asked for before the restart; a damaged file counts as empty."""
         if self._path is None:
             return
-        rows = await asyncio.to_thread(_read, self._path)
+        kept = "reservations of before the restart"
+        found = await asyncio.to_thread(read_json, self._path, _Rows, kept)
+        rows = found.reservations if found else ()
         self._asked = {_key(row): row for row in rows[:MOST_RESERVATIONS]}
         if self._asked:
             self._apply(self.all)
@@ -128,7 +128,7 @@ class Reservations:
 
     async def _change(self, asked: dict[tuple[str, str], Asked]) -> None:
         if self._path is not None:
-            await asyncio.to_thread(_write, self._path, tuple(asked.values()))
+            await asyncio.to_thread(write_json, self._path, _Rows(tuple(asked.values())))
         self._asked = asked
         self._apply(self.all)
 
@@ -169,21 +169,3 @@ def parse_purpose(text: str) -> str:
 
 def _key(row: Asked) -> tuple[str, str]:
     return row.device_uuid, row.purpose
-
-
-def _read(path: Path) -> tuple[Asked, ...]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Rows).reservations
-    except FileNotFoundError:
-        return ()
-    except (OSError, msgspec.DecodeError) as exc:
-        log.warning("reservations of before the restart can't be read from %s: %s", path, exc)
-        return ()
-
-
-def _write(path: Path, rows: tuple[Asked, ...]) -> None:
-    """In one step, so that a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_bytes(msgspec.json.encode(_Rows(rows)))
-    draft.replace(path)

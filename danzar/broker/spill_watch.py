@@ -5,8 +5,6 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from danzar.core.device import CPU_UUID, DeviceSnapshot, find_device
 from danzar.core.events import LoadFinished, Snapshots
 from danzar.core.incident import Observation
@@ -14,6 +12,7 @@ from danzar.core.model import ModelFacts
 from danzar.core.plan import PlacedOn
 from danzar.core.pressure import Level
 from danzar.core.spill import LoadedBytes, SpeedTrack
+from danzar.json_file import read_json, write_json
 from danzar.workers.contract import DetectedBatch, Generated, RankedBatch, Result
 
 log = logging.getLogger(__name__)
@@ -95,7 +94,8 @@ class SpillWatch:
 
     async def run(self) -> None:
         """Keep the usual speeds on disk, until cancelled."""
-        self._usual |= await asyncio.to_thread(_read, self._path)
+        known = await asyncio.to_thread(read_json, self._path, dict[str, float], "usual speeds")
+        self._usual |= known or {}
         try:
             while True:
                 await asyncio.sleep(_WRITE_INTERVAL_S)
@@ -110,7 +110,7 @@ class SpillWatch:
         if self._usual == before:
             return
         try:
-            await asyncio.to_thread(_save, self._path, self._usual)
+            await asyncio.to_thread(write_json, self._path, self._usual)
         except OSError as exc:
             log.warning("usual speeds can't be written to %s: %s", self._path, exc)
 
@@ -151,21 +151,3 @@ def _amount(result: Result) -> int:
             return len(pictures)
         case _:
             return 0
-
-
-def _read(path: Path) -> dict[str, float]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
-    except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.DecodeError) as exc:
-        log.warning("usual speeds can't be read from %s: %s", path, exc)
-        return {}
-
-
-def _save(path: Path, speeds: dict[str, float]) -> None:
-    """In one step, so that a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_bytes(msgspec.json.encode(speeds))
-    draft.replace(path)

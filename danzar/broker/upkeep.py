@@ -9,7 +9,7 @@ from collections.abc import Callable
 from danzar.broker.curves import try_batch
 from danzar.broker.driver_view import held_by
 from danzar.broker.pool_worker import PoolWorker, WorkerKey
-from danzar.core.device import DeviceKind, DeviceSnapshot, find_device
+from danzar.core.device import DeviceSnapshot, find_device
 from danzar.core.state import State
 from danzar.core.upkeep import (
     AllocatorView,
@@ -166,7 +166,7 @@ class Upkeep:
         Else others would be given it, and the next request would run out.
         """
         device = self._device(worker)
-        if device is None or not _is_real_card(device) or worker.process.busy_models:
+        if device is None or not device.is_real_gpu or worker.process.busy_models:
             return
         for name in tuple(worker.models):
             instance = self._state.instances.get(name)
@@ -180,7 +180,7 @@ class Upkeep:
     async def _shown(self, worker: PoolWorker) -> int | None:
         """What the driver says that the worker holds on its card now."""
         device = self._device(worker)
-        if device is None or not _is_real_card(device):
+        if device is None or not device.is_real_gpu:
             return None
         reading = await self._sampler.refresh()
         if reading.error is not None:
@@ -191,7 +191,7 @@ class Upkeep:
         self, worker: PoolWorker, before: int | None, after: int | None, told: Trimmed
     ) -> int | None:
         device = self._device(worker)
-        if device is not None and _is_real_card(device):
+        if device is not None and device.is_real_gpu:
             return None if before is None or after is None else max(0, before - after)
         return max(0, told.rss_before_bytes - told.rss_after_bytes)
 
@@ -218,10 +218,6 @@ class Upkeep:
 
     def _device(self, worker: PoolWorker) -> DeviceSnapshot | None:
         return find_device(self._sampler.reading.snapshots, worker.key.device_uuid)
-
-
-def _is_real_card(device: DeviceSnapshot) -> bool:
-    return device.kind is DeviceKind.CUDA and not device.simulated
 
 
 def _view(worker: PoolWorker) -> AllocatorView | None:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 
 import psutil
 
-from danzar.core.device import DeviceKind
 from danzar.core.events import Snapshots
 from danzar.errors import DanzarError
 from danzar.workers.outcomes import WorkerExit, WorkerLimits
@@ -95,6 +94,6 @@ def holds_a_card(snapshots: Snapshots, pid: int) -> bool:
     return any(
         process.pid == pid and process.used_bytes
         for snapshot in snapshots
-        if snapshot.kind is DeviceKind.CUDA and not snapshot.simulated
+        if snapshot.is_real_gpu
         for process in snapshot.processes
     )

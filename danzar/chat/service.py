@@ -15,7 +15,7 @@ from danzar.core.asker import Asker, RequestClass
 from danzar.errors import ModelMissing, StoreFailed
 from danzar.inference import Inference, MakeRequest, OnPosition, Outcome, Placed, Progress
 from danzar.store import Store, StoredMessage
-from danzar.workers.contract import Frame, Generate, Generated, TextDelta
+from danzar.workers.contract import Frame, Generate, Generated, StepDone, TextDelta
 
 __all__ = ["Answered", "ChatEvent", "ChatService", "Question", "Quote", "TextFile"]
 
@@ -97,8 +97,8 @@ class ChatService:
                             yield progress
                         case Outcome():
                             answered = _answered(progress, "".join(pieces), prompts[-1].notes)
-                        case Frame():
-                            log.error("a chat model sent a frame")
+                        case Frame() | StepDone():
+                            log.error("a chat model sent %s", type(progress).__name__)
         except BaseException:
             await self._remember(question, "".join(pieces), stopped=True)
             raise

@@ -64,6 +64,11 @@ class DeviceSnapshot:
         return f"cuda:{self.index}" if self.kind is DeviceKind.CUDA else "cpu"
 
     @property
+    def is_real_gpu(self) -> bool:
+        """Whether work is done there: a simulated card computes on the CPU."""
+        return self.kind is DeviceKind.CUDA and not self.simulated
+
+    @property
     def memory_pct(self) -> float | None:
         """Share of the capacity in use, 0 to 100."""
         if self.used_bytes is None or self.total_bytes == 0:

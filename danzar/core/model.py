@@ -53,6 +53,11 @@ class ModelFacts:
         """What it takes on a GPU as configured, without the CUDA context."""
         return self.variants[0].cuda_bytes
 
+    @property
+    def configured_bytes(self) -> int:
+        """What it takes where it belongs, as configured: on a GPU, or in host RAM."""
+        return self.variants[0].host_bytes if self.wants_cpu else self.cuda_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -186,10 +186,12 @@ def _are_others_growing(state: State, shares: Sequence[Share]) -> bool:
 def _make_room_again(state: State, now_s: float) -> list[Effect]:
     """Let those go that came to be in the way of others, before anybody asks for these."""
     ahead = _ahead(state)
+    if not ahead:
+        return []
     likely = _likely(state)
     free = tuple((s.uuid, (s.free_bytes or 0) // _GRAIN_BYTES) for s in state.snapshots)
     seen = (state.ledger.book, free, likely)
-    if not ahead or seen == state.outlook.checked:
+    if seen == state.outlook.checked:
         return []
     effects: list[Effect] = []
     for instance in ahead:
@@ -293,8 +295,7 @@ def usual_load_s(state: State) -> float:
 
 
 def _load_s(instance: Instance) -> float:
-    facts, variant = instance.facts, instance.facts.variants[0]
-    return instance.usage.reload_s(variant.host_bytes if facts.wants_cpu else variant.cuda_bytes)
+    return instance.usage.reload_s(instance.facts.configured_bytes)
 
 
 def _worth_s(instance: Instance, prediction: Prediction) -> float:

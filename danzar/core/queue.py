@@ -99,7 +99,8 @@ class JobQueue:
     @property
     def oldest_s(self) -> float | None:
         """When the job that waits longest was submitted; ``None`` for an empty queue."""
-        return min((job.submitted_s for job in self.jobs()), default=None)
+        waiting = (*self._retried, *self._fair.items())
+        return min((job.submitted_s for job in waiting), default=None)
 
     def pop(self, now_s: float) -> Job:
         """The next job."""

@@ -16,8 +16,7 @@ _WARM_SHARE = 0.9
 def reload_of(state: "State", instance: Instance) -> Reload:
     """What loading it would take as things stand; of a loaded model, were it evicted now."""
     sizes = [state.ledger.lease(x).size_bytes for x in instance.lease_ids]
-    facts, variant = instance.facts, instance.facts.variants[0]
-    size_bytes = sum(sizes) or (variant.host_bytes if facts.wants_cpu else variant.cuda_bytes)
+    size_bytes = sum(sizes) or instance.facts.configured_bytes
     return instance.usage.reload(size_bytes, way_of(state, instance))
 
 

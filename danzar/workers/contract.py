@@ -151,6 +151,59 @@ class Capture(Struct, frozen=True, tag="capture"):
     real_time: bool = True
 
 
+class EmbedTexts(Struct, frozen=True, tag="embed_texts"):
+    """Vectors of texts, in the space that pictures share; answered by ``Embeddings``."""
+
+    texts: tuple[str, ...]
+
+
+class EmbedPictures(Struct, frozen=True, tag="embed_pictures"):
+    """Vectors of pictures, in the space that texts share; answered by ``Embeddings``."""
+
+    pictures: tuple[Picture, ...]
+
+
+class GenerateImages(Struct, frozen=True, tag="generate_images"):
+    """Make pictures from words; answered by ``StepDone`` parts and one ``GeneratedImages``.
+
+    Attributes:
+        width: Pixels, like ``height``; the model may demand a multiple of 8.
+        steps: Of denoising; ``None``: as the model is configured.
+        guidance: How closely it keeps to the prompt; ``None``: as the model is configured.
+        seed: The same one gives the same picture; ``None`` takes one by chance and tells it.
+        count: Pictures, made one after another with the seeds seed, seed + 1, ...
+        preview_every: A small picture of how it stands with every so many steps; 0: none.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int = 512
+    height: int = 512
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    count: int = 1
+    preview_every: int = 0
+
+
+class GenerateVideo(Struct, frozen=True, tag="generate_video"):
+    """Make a video from words; answered by ``StepDone`` parts and one ``GeneratedVideo``.
+
+    Attributes:
+        steps: As in ``GenerateImages``, like ``guidance`` and ``seed``.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int = 832
+    height: int = 480
+    frames: int = 33
+    fps: int = 16
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+
+
 Request = (
     Generate
     | CountTokens
@@ -162,6 +215,10 @@ Request = (
     | Capture
     | DrawChart
     | MeasureBatch
+    | EmbedTexts
+    | EmbedPictures
+    | GenerateImages
+    | GenerateVideo
 )
 
 # --- what is answered ----------------------------------------------------------------------
@@ -181,7 +238,15 @@ class Frame(Struct, frozen=True, tag="frame"):
     number: int
 
 
-Part = TextDelta | Frame
+class StepDone(Struct, frozen=True, tag="step_done"):
+    """A step of denoising is done; ``step`` counts from 1 to ``steps`` over all pictures."""
+
+    step: int
+    steps: int
+    preview: Picture | None = None
+
+
+Part = TextDelta | Frame | StepDone
 
 
 class Generated(Struct, frozen=True, tag="generated"):
@@ -290,6 +355,32 @@ class CaptureEnded(Struct, frozen=True, tag="capture_ended"):
     frames: int
 
 
+class Embeddings(Struct, frozen=True, tag="embeddings"):
+    """One vector of length 1 for each text or picture."""
+
+    vectors: tuple[tuple[float, ...], ...]
+
+
+class GeneratedImages(Struct, frozen=True, tag="generated_images"):
+    """Pictures as PNG files, without those that a cancellation left undone; the first's seed."""
+
+    pictures: tuple[Picture, ...]
+    seed: int
+    finish_reason: Literal["stop", "cancelled"] = "stop"
+
+
+class GeneratedVideo(Struct, frozen=True, tag="generated_video"):
+    """A video as an MP4 file (H.264); empty where it was cancelled."""
+
+    data: bytes
+    width: int
+    height: int
+    frames: int
+    fps: int
+    seed: int
+    finish_reason: Literal["stop", "cancelled"] = "stop"
+
+
 Result = (
     Generated
     | TokenCounts
@@ -301,6 +392,9 @@ Result = (
     | CaptureEnded
     | DrawnChart
     | MeasuredBatch
+    | Embeddings
+    | GeneratedImages
+    | GeneratedVideo
 )
 
 # --- what a worker hosts -------------------------------------------------------------------

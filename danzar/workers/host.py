@@ -22,7 +22,6 @@ from danzar.workers.contract import (
     LoadSpec,
     Part,
     Result,
-    TextDelta,
 )
 from danzar.workers.trim import trim
 
@@ -276,7 +275,7 @@ class _HostedModel:
         with contextlib.ExitStack() as stack:
             stack.callback(getattr(items, "close", lambda: None))
             for item in items:
-                if isinstance(item, TextDelta | Frame):
+                if isinstance(item, Part):
                     self._send_part(item, ticket)
                 else:
                     return item

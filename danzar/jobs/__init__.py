@@ -1,0 +1,1 @@
+"""Jobs: work that is accepted once, kept on disk, and ends exactly once."""

@@ -1,0 +1,1 @@
+"""More than one machine: what each tells the others, and what it may be told."""
