@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 120
+# An answer's last line, "cuda:0 (simulated) · 2.4 s": it comes when the answer has ended. What was
+# seen on a picture has seconds as well, and stands there before the answer begins.
+DONE = r"(cuda:\d( \(simulated\))?|cpu) · \d+\.\d\d? s"
 
 
 class ChatPage:

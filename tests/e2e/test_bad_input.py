@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.e2e.conftest import ROOT
+from tests.e2e.page import DONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.process, pytest.mark.timeout(600)]
 
 FRAME = ROOT / "assets" / "frames" / "low-health.png"
-DONE = r"\d+\.\d\d? s"
 
 
 def saved(picture: Image.Image, kind: str, **options) -> bytes:
