@@ -31,6 +31,11 @@ def is_operator(user: discord.abc.User, role_name: str) -> bool:
     return any(role.name.casefold() == role_name.casefold() for role in user.roles)
 
 
+def actor_of(ctx: commands.Context[Any]) -> str:
+    """Who gave a command, as the audit names people."""
+    return f"{ctx.author.name} ({ctx.author.id})"
+
+
 def operators_only() -> Callable[[T], T]:
     """Decorator for a command, hybrid or not: refuse everyone who is no operator.
 

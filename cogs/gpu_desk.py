@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from discord.ext import commands
 
+from cogs.common import actor_of
 from cogs.confirm import Wish, ask_first
 from danzar.broker.decision import Decision
 from danzar.broker.model_view import ModelView
@@ -199,4 +200,4 @@ class GpuDesk:
         await ask_first(ctx, Wish(f"Clear reservations {where}?", "Clear", outlook, act))
 
     async def _note(self, ctx: commands.Context[Any], action: str, detail: str) -> None:
-        await self.audit(f"{ctx.author.name} ({ctx.author.id})", action, detail)
+        await self.audit(actor_of(ctx), action, detail)

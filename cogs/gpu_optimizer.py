@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs.common import SAFE_MENTIONS, add_to_group, operators_only, remove_from_group
+from cogs.common import SAFE_MENTIONS, actor_of, add_to_group, operators_only, remove_from_group
 from cogs.confirm import Wish, ask_first
 from cogs.gpu_optimizer_render import render_audit, render_batches, render_result
 from danzar.errors import BadInput
@@ -77,16 +77,12 @@ def parse_batch(text: str) -> int | None:
     return int(wanted)
 
 
-def _who(ctx: commands.Context[Any]) -> str:
-    return f"{ctx.author.name} ({ctx.author.id})"
-
-
 def _optimize(desk: Desk) -> commands.HybridCommand[Any, ..., Any]:
     @commands.hybrid_command(name="optimize", description="Give back cached and unused memory now")
     @operators_only()
     async def optimize(ctx: Context) -> None:
         async with ctx.typing():
-            result = await desk.optimize(who=_who(ctx))
+            result = await desk.optimize(who=actor_of(ctx))
         await ctx.send(render_result(result), allowed_mentions=SAFE_MENTIONS)
 
     return optimize
@@ -109,7 +105,7 @@ def _batch(desk: Desk) -> commands.HybridCommand[Any, ..., Any]:
             return Outlook((line, render_batches(status)), (now,))
 
         async def act() -> str:
-            switched = await desk.set_batch_size(wanted, who=_who(ctx))
+            switched = await desk.set_batch_size(wanted, who=actor_of(ctx))
             return f"✅ Batch: {switched.before} → {switched.after}"
 
         await ask_first(ctx, Wish("Change the batch size?", "Change", outlook, act))

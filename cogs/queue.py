@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs.common import SAFE_MENTIONS, NotOperator, is_operator
+from cogs.common import SAFE_MENTIONS, NotOperator, actor_of, is_operator
 from cogs.queue_render import QUEUE_TITLE, NameOf, render_cancelled, render_queues
 from cogs.vision_render import inert
 from danzar.broker.queue_view import QueueView, WaitingView, owned_by
@@ -83,7 +83,7 @@ class QueueCog(commands.Cog, name="Queue"):
         if not self._queues.cancel(number, _TAKEN_BACK if is_own else _STOPPED):
             raise BadInput(f"request #{number} has just begun; press Stop under its answer")
         if not is_own:
-            actor = f"{ctx.author.name} ({ctx.author.id})"
+            actor = actor_of(ctx)
             await self._audit(actor, "queue.cancel", f"request {number} of {model}")
 
     def _find(self, number: int) -> tuple[str, WaitingView]:

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs.common import add_to_group, operators_only, remove_from_group
+from cogs.common import actor_of, add_to_group, operators_only, remove_from_group
 from cogs.confirm import Wish, ask_first
 from danzar.config.changes import can_change_live
 from danzar.config.keys import known_settings
@@ -52,7 +52,7 @@ def _set_command(live: LiveConfig) -> commands.HybridCommand[Any, ..., Any]:
     @app_commands.describe(key="For example placement.margin", value="As in the file: 1 GiB")
     @operators_only()
     async def set_setting(ctx: commands.Context[commands.Bot], key: str, *, value: str) -> None:
-        who = f"{ctx.author.name} ({ctx.author.id})"
+        who = actor_of(ctx)
 
         async def outlook() -> Outlook:
             try:

@@ -4,6 +4,7 @@ import logging
 from contextlib import AsyncExitStack
 from functools import partial
 
+from aiohttp.typedefs import Handler
 from discord.ext import commands
 
 from cogs.chat import ChatCog
@@ -25,7 +26,7 @@ from danzar.config.settings import Config
 from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
 from danzar.http.status import serve_status
-from danzar.live.control import Handler, serve_control
+from danzar.live.control import serve_control
 from danzar.live.hangup import reload_on_hangup
 from danzar.optimizer.benchmark import Bench
 from danzar.optimizer.serve import optimizer_routes

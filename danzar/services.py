@@ -34,7 +34,7 @@ from danzar.resources.machine import LiveMachine
 from danzar.resources.manager import ResourceManager
 from danzar.resources.open_resources import compute_capabilities, open_resources
 from danzar.running import running
-from danzar.store import Store
+from danzar.store import STORE_FILE, Store
 from danzar.telemetry.base import Telemetry
 from danzar.telemetry.detect import open_telemetry
 from danzar.telemetry.sampler import Sampler
@@ -124,7 +124,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         loop_lag = LoopLag()
         store = await stack.enter_async_context(
             Store.open(
-                data_folder(config) / "danzar.db", keep_messages=config.bot.chat.keep_messages
+                data_folder(config) / STORE_FILE, keep_messages=config.bot.chat.keep_messages
             )
         )
         optimizer = MemoryOptimizer(

@@ -22,6 +22,7 @@ from danzar.store_schema import MIGRATIONS
 
 log = logging.getLogger(__name__)
 
+STORE_FILE = "danzar.db"  # in the data folder
 KEEP_CHANNELS = 1000
 KEEP_AUDIT = 10_000
 

@@ -13,9 +13,9 @@ from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.errors import StoreFailed
 from danzar.live.control import find_bots
+from danzar.store import STORE_FILE
 
 Json = dict[str, Any]
-_FILE = "danzar.db"
 _BUSY_TIMEOUT_S = 5.0
 
 
@@ -27,7 +27,7 @@ def read_audit(config: Config, last: int) -> Json:
     """
     bots = find_bots(data_folder(config), config.folder)
     folders = [*(Path(bot.data) for bot in bots), data_folder(config)]
-    file = next((f for folder in folders if (f := folder / _FILE).is_file()), None)
+    file = next((f for folder in folders if (f := folder / STORE_FILE).is_file()), None)
     rows = [] if file is None else _rows(file, last)
     return {
         "lines": [

@@ -9,17 +9,14 @@ from rich.console import Console
 
 from danzar.commands.terminal import table
 from danzar.config.settings import Config
-from danzar.errors import BadInput, DanzarError
+from danzar.errors import BadInput
 from danzar.explain.model_text import amount
+from danzar.live.asking import NoBot
 
 _TIMEOUT_S = 5.0
 _API_VERSION = 1
 _OK = 200
 Json = dict[str, Any]
-
-
-class NoBot(DanzarError):
-    """No bot runs here, or it can't be asked."""
 
 
 async def ask(config: Config, what: str, **query: str) -> Json:

@@ -15,21 +15,18 @@ from danzar.config.optimizer import MemoryConfig
 from danzar.config.places import data_folder
 from danzar.config.problems import InvalidConfig
 from danzar.config.settings import Config
-from danzar.errors import BadInput, ConfigError, DanzarError, StoreFailed
+from danzar.errors import BadInput, ConfigError, StoreFailed
+from danzar.live.asking import NoBot
 from danzar.live.control import WHO, find_bots
 from danzar.optimizer.ask import OnProgress, ask_optimizer
 from danzar.optimizer.config_file import from_json, settings_of, to_json
 from danzar.optimizer.desk import write_line
 from danzar.optimizer.wishes import AnyWish, Configure, Status
-from danzar.store import Store
+from danzar.store import STORE_FILE, Store
 
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-
-
-class NoBot(DanzarError):
-    """No bot runs here with these settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ async def ask(config: Config, wish: AnyWish, on_progress: OnProgress = lambda _:
     Raises:
         NoBot: None runs with these settings.
         danzar.errors.BadInput: It refused; the message is its own.
-        danzar.live.control.BotSilent: It is there and does not answer.
+        danzar.live.asking.BotSilent: It is there and does not answer.
     """
     answer = await _ask_any(config, wish, on_progress)
     if answer is None:
@@ -67,7 +64,7 @@ async def change(config: Config, wish: Configure) -> Changed:
     Raises:
         danzar.errors.ConfigError: Refused, with the reason; nothing was changed.
         danzar.errors.BadInput: The running bot refused, likewise.
-        danzar.live.control.BotSilent: It is there and does not answer.
+        danzar.live.asking.BotSilent: It is there and does not answer.
     """
     answer = await _ask_any(config, wish)
     if answer is not None:
@@ -148,7 +145,7 @@ def _refused(error: InvalidConfig) -> BadInput:
 
 async def _note(config: Config, action: str, detail: str) -> None:
     """The audit of a bot that does not run now; losing it does not undo what was done."""
-    path = data_folder(config) / "danzar.db"
+    path = data_folder(config) / STORE_FILE
     try:
         async with Store.open(path, keep_messages=config.bot.chat.keep_messages) as store:
             await write_line(store.audit, WHO, action, detail)

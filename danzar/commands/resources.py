@@ -15,7 +15,8 @@ from danzar.config.places import data_folder
 from danzar.config.problems import nearest
 from danzar.config.settings import Config
 from danzar.errors import BadInput, CannotPlace, DanzarError
-from danzar.live.control import Address, BotSilent, find_bots
+from danzar.live.asking import Address, NoBot, posted
+from danzar.live.control import find_bots
 from danzar.resources.machine import DescribedMachine, described_card
 from danzar.resources.manager import Parts, ResourceManager
 from danzar.resources.profiles import load_profiles
@@ -24,12 +25,7 @@ from danzar.resources.wishes import PATH, AnyWish, Cleanup, Json, grant
 from danzar.units import parse_size
 
 _TIMEOUT_S = 120.0
-_OK = 200
 _ERRORS: Mapping[str, type[DanzarError]] = {"BadInput": BadInput, "CannotPlace": CannotPlace}
-
-
-class NoBot(DanzarError):
-    """No bot runs here with these settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +111,11 @@ def _size(option: str, text: str) -> int:
 
 async def _ask_bot(bot: Address, wish: AnyWish) -> Json | None:
     """What the bot says; ``None`` where none is there any more."""
-    headers = {"Authorization": f"Bearer {bot.secret}"}
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
-            session.post(bot.url + PATH, data=msgspec.json.encode(wish)) as response,
-        ):
-            if response.status != _OK:
-                return None
-            answer = msgspec.json.decode(await response.read(), type=Json)
-    except aiohttp.ClientConnectorError:
-        return None
-    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as exc:
-        raise BotSilent(
-            f"the bot at {bot.url} does not answer ({type(exc).__name__}); restart it"
-        ) from exc
+    async with posted(bot, PATH, wish, timeout) as body:
+        if body is None:
+            return None
+        answer = msgspec.json.decode(await body.read(), type=Json)
     return _body(answer)
 
 

@@ -1,6 +1,7 @@
 """What a plan depends on, and what it can say. Pure values."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from danzar.core.book import Book
 from danzar.core.device import DeviceSnapshot
@@ -75,6 +76,30 @@ class PlanInputs:
     residents: tuple[Resident, ...]
     rules: PlanRules
     now_s: float
+
+
+def without(
+    inputs: PlanInputs, model: str, lease_ids: Collection[int], back: Mapping[str, int]
+) -> PlanInputs:
+    """The same, were the model not loaded and its leases not booked.
+
+    ``back`` is the bytes that each device (by UUID) would then have free besides.
+    """
+    return replace(
+        inputs,
+        devices=tuple(_with_back(s, back.get(s.uuid, 0)) for s in inputs.devices),
+        book=replace(
+            inputs.book,
+            leases=tuple(x for x in inputs.book.leases if x.lease_id not in lease_ids),
+        ),
+        residents=tuple(r for r in inputs.residents if r.model != model),
+    )
+
+
+def _with_back(snapshot: DeviceSnapshot, size_bytes: int) -> DeviceSnapshot:
+    if not size_bytes or snapshot.free_bytes is None:
+        return snapshot
+    return replace(snapshot, free_bytes=min(snapshot.total_bytes, snapshot.free_bytes + size_bytes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from danzar.core.book import Lease, LeaseState
-from danzar.core.device import DeviceSnapshot
 from danzar.core.instance import Instance, InstanceState
 from danzar.core.placement import plan_placement
-from danzar.core.plan import NeedsEviction, PlacedOn, Plan, PlanInputs, Share
+from danzar.core.plan import NeedsEviction, PlacedOn, Plan, PlanInputs, Share, without
 from danzar.core.state import State
 
 # More models than this are not planned for one load ahead; the first ones are the likeliest.
@@ -50,13 +49,13 @@ def is_in_the_way(
         likely: Who is likely to be asked for soon, the likeliest first, and with whom.
         now_s: The scheduler's clock.
     """
-    without = _without(state, ahead)
+    unloaded = _unloaded(state, ahead)
 
     def with_it(inputs: PlanInputs) -> PlanInputs:
-        return _with(without(inputs), ahead, shares)
+        return _with(unloaded(inputs), ahead, shares)
 
     for names in _groups(state, ahead, likely):
-        before, after = (_plans(state, names, change, now_s) for change in (without, with_it))
+        before, after = (_plans(state, names, change, now_s) for change in (unloaded, with_it))
         for name, was, becomes in zip(names, before, after, strict=True):
             if _outline(was) != _outline(becomes):
                 return name
@@ -114,7 +113,7 @@ def _claims(instance: Instance, shares: Iterable[Share], first: int) -> Iterable
     )
 
 
-def _without(state: State, ahead: Instance) -> Change:
+def _unloaded(state: State, ahead: Instance) -> Change:
     """As if the model were not there, and the driver had its bytes back."""
     mine = frozenset(ahead.lease_ids)
     held = {
@@ -123,30 +122,12 @@ def _without(state: State, ahead: Instance) -> Change:
         if lease.state is not LeaseState.CLAIMED
     }
 
-    def change(inputs: PlanInputs) -> PlanInputs:
-        if not mine:
-            return inputs
-        return replace(
-            inputs,
-            devices=tuple(_with_back(s, held.get(s.uuid, 0)) for s in inputs.devices),
-            book=replace(
-                inputs.book, leases=tuple(x for x in inputs.book.leases if x.lease_id not in mine)
-            ),
-            residents=tuple(r for r in inputs.residents if r.model != ahead.name),
-        )
-
-    return change
+    return lambda inputs: without(inputs, ahead.name, mine, held) if mine else inputs
 
 
 def _with(inputs: PlanInputs, ahead: Instance, shares: Sequence[Share]) -> PlanInputs:
     claims = tuple(_claims(ahead, shares, 0))
     return replace(inputs, book=replace(inputs.book, leases=(*inputs.book.leases, *claims)))
-
-
-def _with_back(snapshot: DeviceSnapshot, size_bytes: int) -> DeviceSnapshot:
-    if not size_bytes or snapshot.free_bytes is None:
-        return snapshot
-    return replace(snapshot, free_bytes=min(snapshot.total_bytes, snapshot.free_bytes + size_bytes))
 
 
 def _outline(plan: Plan) -> tuple[object, ...]:

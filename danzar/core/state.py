@@ -11,7 +11,7 @@ from danzar.core.eviction import Resident
 from danzar.core.instance import HELD, Instance
 from danzar.core.ledger import Ledger
 from danzar.core.model import ModelFacts, device_order
-from danzar.core.plan import Demand, PlanInputs, PlanRules
+from danzar.core.plan import Demand, PlanInputs, PlanRules, without
 from danzar.core.prediction import Habits, PredictionRules
 from danzar.core.prefetch_counts import Outlook, PrefetchAccounts
 from danzar.core.pressure import Pressure, PressureRules
@@ -163,15 +163,7 @@ class State:
         shares = len(instance.placed.shares) if instance.placed else 0
         taken = [held[lease_id] for lease_id in instance.lease_ids[:shares]]
         back = {x.device_uuid: x.size_bytes for x in taken}
-        return replace(
-            inputs,
-            devices=tuple(_with_back(s, back.get(s.uuid, 0)) for s in inputs.devices),
-            book=replace(
-                inputs.book,
-                leases=tuple(x for x in inputs.book.leases if x.lease_id not in held),
-            ),
-            residents=tuple(r for r in inputs.residents if r.model != instance.name),
-        )
+        return without(inputs, instance.name, held, back)
 
     def _kept_for_others(self) -> tuple[Lease, ...]:
         """Where other programs have grown, a load must not fill the card up again."""
@@ -225,12 +217,6 @@ def earmark(number: int, instance: Instance, device_uuid: str) -> Lease:
     facts = instance.facts
     size_bytes = facts.cuda_bytes + facts.context_bytes
     return Lease(-number, facts.name, facts.purpose, device_uuid, size_bytes, LeaseState.CLAIMED)
-
-
-def _with_back(snapshot: DeviceSnapshot, size_bytes: int) -> DeviceSnapshot:
-    if not size_bytes or snapshot.free_bytes is None:
-        return snapshot
-    return replace(snapshot, free_bytes=min(snapshot.total_bytes, snapshot.free_bytes + size_bytes))
 
 
 def _resident(state: State, instance: Instance, now_s: float) -> Resident:

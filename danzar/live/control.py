@@ -7,16 +7,18 @@ read that file may change the settings anyway. It works alike on Linux and Windo
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from danzar.config.secrets import redact
-from danzar.errors import ConfigError, DanzarError
+from danzar.errors import ConfigError
+from danzar.live.asking import Address, posted
 from danzar.live.live_config import Applied, LiveConfig
 
 _FILE = "control.json"
@@ -27,20 +29,6 @@ _PATH = "/v1/config"
 _TIMEOUT_S = 10.0
 _MAX_BODY_BYTES = 64 * 1024
 WHO = "command line"
-
-
-class Address(msgspec.Struct, frozen=True):
-    """Where a running bot is, and what it wants to be told first.
-
-    Attributes:
-        folder: Its folder of settings.
-        data: Its data folder.
-    """
-
-    url: str
-    secret: str
-    folder: str
-    data: str = ""
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,13 +43,6 @@ class Answer(msgspec.Struct, frozen=True):
 
     changes: list[str] = []
     refused: str | None = None
-
-
-class BotSilent(DanzarError):
-    """A bot runs here, but does not answer."""
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
@@ -91,13 +72,11 @@ async def serve_control(
         await runner.cleanup()
 
 
-def find_bot(data_folder: Path, folder: Path | None) -> Address | None:
-    """The bot that runs with these settings, if its note is there; it may have died since."""
-    return next(iter(find_bots(data_folder, folder)), None)
-
-
 def find_bots(data_folder: Path, folder: Path | None) -> tuple[Address, ...]:
-    """The same with a demo's bot behind it, as one of them may have died."""
+    """The bot that runs with these settings, and a demo's behind it, by the notes that they left.
+
+    Any of them may have died since.
+    """
     notes = (_read_note(data_folder / name) for name in (_FILE, DEMO_FILE))
     here = str(folder.resolve()) if folder is not None else None
     return tuple(note for note in notes if note is not None and note.folder == here)
@@ -119,23 +98,13 @@ async def ask_bot(address: Address, wish: Wish) -> Answer | None:
     """What the bot says; ``None`` where none is there any more.
 
     Raises:
-        BotSilent: It is there and does not answer.
+        danzar.live.asking.BotSilent: It is there and does not answer.
     """
-    headers = {"Authorization": f"Bearer {address.secret}"}
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    try:
-        async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
-            body = msgspec.json.encode(wish)
-            async with session.post(address.url + _PATH, data=body) as response:
-                if response.status != web.HTTPOk.status_code:
-                    return None
-                return msgspec.json.decode(await response.read(), type=Answer)
-    except aiohttp.ClientConnectorError:
-        return None
-    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as exc:
-        raise BotSilent(
-            f"the bot at {address.url} does not answer ({type(exc).__name__}); restart it"
-        ) from exc
+    async with posted(address, _PATH, wish, timeout) as body:
+        if body is None:
+            return None
+        return msgspec.json.decode(await body.read(), type=Answer)
 
 
 def _app(live: LiveConfig, secret: str, routes: Mapping[str, Handler]) -> web.Application:

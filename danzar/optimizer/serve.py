@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from danzar.config.optimizer import MemoryConfig
 from danzar.config.secrets import redact
 from danzar.errors import DanzarError
-from danzar.live.control import WHO, Handler
+from danzar.live.control import WHO
 from danzar.optimizer.benchmark import Bench
 from danzar.optimizer.desk import OptimizerDesk
 from danzar.optimizer.wishes import (

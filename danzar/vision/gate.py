@@ -41,13 +41,16 @@ class FairGate:
             await turn
         except asyncio.CancelledError:
             # Its turn may have come in the same moment.
-            if not self._waiting.remove(turn):
+            if not self._waiting.remove(turn) and not turn.cancelled():
                 self._give_back()
             raise
 
     def _give_back(self) -> None:
         """The place goes to the next who waits."""
-        if len(self._waiting):
-            self._waiting.pop(asyncio.get_running_loop().time()).set_result(None)
-        else:
-            self.free += 1
+        while len(self._waiting):
+            turn = self._waiting.pop(asyncio.get_running_loop().time())
+            # Whoever waited may have been cancelled, and not have run since.
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.free += 1

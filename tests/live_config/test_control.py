@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from danzar.live.control import Address, Answer, BotSilent, Wish, ask_bot, find_bot, serve_control
+from danzar.live.asking import Address, BotSilent
+from danzar.live.control import Answer, Wish, ask_bot, find_bots, serve_control
 from danzar.units import GIB
 from tests.live_config.world import VRAM, World
 
@@ -19,7 +20,7 @@ async def bot(world: World, tmp_path: Path) -> AsyncIterator[Address]:
     data = tmp_path / "data"
     data.mkdir()
     async with serve_control(world.live, data):
-        found = find_bot(data, world.folder)
+        found = next(iter(find_bots(data, world.folder)), None)
         assert found is not None
         yield found
 
@@ -79,14 +80,14 @@ async def test_the_note_is_for_its_owner_alone_and_goes_with_the_bot(
         if os.name == "posix":
             assert stat.S_IMODE((tmp_path / "control.json").stat().st_mode) == 0o600
 
-    assert find_bot(tmp_path, world.folder) is None
+    assert find_bots(tmp_path, world.folder) == ()
 
 
 async def test_a_bot_with_other_settings_is_not_meant(world: World, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     async with serve_control(world.live, tmp_path):
-        assert find_bot(tmp_path, other) is None
+        assert find_bots(tmp_path, other) == ()
 
 
 async def test_a_bot_that_has_died_is_not_there(bot: Address) -> None:

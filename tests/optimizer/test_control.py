@@ -8,10 +8,11 @@ import aiohttp
 import msgspec
 import pytest
 
-from danzar.commands.optimizer import NoBot, ask
+from danzar.commands.optimizer import ask
 from danzar.config.load import load_config
 from danzar.errors import BadInput
-from danzar.live.control import DEMO_FILE, NOTE_VARIABLE, Address, find_bot, serve_control
+from danzar.live.asking import Address, NoBot
+from danzar.live.control import DEMO_FILE, NOTE_VARIABLE, find_bots, serve_control
 from danzar.optimizer.ask import ask_optimizer
 from danzar.optimizer.desk import OptimizerDesk
 from danzar.optimizer.serve import optimizer_routes
@@ -66,7 +67,7 @@ async def bot(world: World, tmp_path: Path) -> AsyncIterator[Bot]:
 
     desk = OptimizerDesk(rig.optimizer, world.live, audit)
     async with serve_control(world.live, tmp_path, optimizer_routes(desk, NoBench())):
-        found = find_bot(tmp_path, world.folder)
+        found = next(iter(find_bots(tmp_path, world.folder)), None)
         assert found is not None
         yield Bot(found, rig, world)
 

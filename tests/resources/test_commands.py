@@ -13,7 +13,7 @@ from danzar.commands import resources as command
 from danzar.commands import resources_print
 from danzar.commands.resources import Described
 from danzar.errors import BadInput
-from danzar.live.control import Address
+from danzar.live.asking import Address
 from danzar.resources.manager import Parts, ResourceManager
 from danzar.resources.profiles import shipped_profiles
 from danzar.resources.serve import resource_routes

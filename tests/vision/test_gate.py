@@ -83,3 +83,21 @@ async def test_a_turn_that_comes_together_with_a_cancel_is_passed_on():
     await asyncio.gather(unlucky, return_exceptions=True)
 
     assert (visits.entered, visits.gate.free) == ([], 1)
+
+
+async def test_a_place_that_falls_to_someone_who_just_gave_up_goes_to_the_next():
+    visits = Visits(1)
+    inside = asyncio.create_task(visits.visit("ann", ANN))
+    await settle()
+    gone, waiting = (asyncio.create_task(visits.visit(name, BOB)) for name in ("bob", "bob again"))
+    await settle()
+    # Ann leaves in the moment in which Bob has been told to go, and did not have time to.
+    inside.cancel()
+    gone.cancel()
+    await settle()
+    visits.leave.set()
+    await asyncio.gather(inside, gone, waiting, return_exceptions=True)
+    assert inside.cancelled()
+    assert gone.cancelled()
+    assert visits.entered == ["ann", "bob again"]
+    assert visits.gate.free == 1
