@@ -48,12 +48,14 @@ class ChatPage:
         raise AssertionError(f"no answer matches {pattern!r}: {self.answers().all_inner_texts()}")
 
     def partial_texts(self, since: int, finished: str) -> list[str]:
-        """The different texts that the next answer goes through until it matches ``finished``."""
+        """The different texts that the next answer goes through until it matches ``finished``.
+
+        A long one takes several messages.
+        """
         seen: list[str] = []
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
-            texts = self.answers().all_inner_texts()[since:]
-            text = texts[0] if texts else ""
+            text = "\n".join(self.answers().all_inner_texts()[since:])
             if text and (not seen or seen[-1] != text):
                 seen.append(text)
             if re.search(finished, text):
