@@ -29,6 +29,7 @@ Case = Callable[[], Counted]
 FUSED_FLOPS: list[int] = []
 WAN_14B = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
 WAN_5B = {"num_attention_heads": 24, "attention_head_dim": 128, "ffn_dim": 14336, "num_layers": 30}
+WAN_1_3B = {"num_attention_heads": 12, "attention_head_dim": 128, "ffn_dim": 8960, "num_layers": 30}
 WAN_22_VAE = {
     "base_dim": 160,
     "decoder_base_dim": 256,
@@ -258,6 +259,9 @@ def rows() -> Iterator[tuple[str, str, Case]]:
     for frames, high, wide in ((13, 60, 104), (21, 60, 104), (21, 90, 160), (33, 90, 160)):
         latent = (frames, high, wide)
         yield "wan-14b-t2v", f"{latent}", partial(wan_transformer, WAN_14B, 16, latent)
+    for frames in (9, 13, 21):
+        latent = (frames, 60, 104)
+        yield "wan-1.3b-t2v", f"{latent}", partial(wan_transformer, WAN_1_3B, 16, latent)
     yield "wan-14b-i2v", "(21, 90, 160)", partial(wan_transformer, WAN_14B, 36, (21, 90, 160))
     for latent in ((13, 44, 80), (25, 44, 80), (31, 44, 80), (31, 30, 52)):
         yield "wan-5b", f"{latent}", partial(wan_transformer, WAN_5B, 48, latent)

@@ -10,7 +10,10 @@ from danzar.errors import QueueFull
 class Admission:
     """Counts what is in work; the order is the manager's business."""
 
-    def __init__(self, *, per_person: int = 2, per_channel: int = 8) -> None:
+    def __init__(
+        self, *, per_person: int = 2, per_channel: int = 8, what: str = "questions"
+    ) -> None:
+        self._what = what
         self._per_person = per_person
         self._per_channel = per_channel
         self._people: Counter[int] = Counter()
@@ -35,12 +38,12 @@ class Admission:
     def _refuse_excess(self, person_id: int, channel_id: int) -> None:
         if self._people[person_id] >= self._per_person:
             raise QueueFull(
-                f"I am already working on {self._per_person} questions of yours. "
+                f"I am already working on {self._per_person} {self._what} of yours. "
                 "Wait for an answer, or press Stop under one."
             )
         if self._channels[channel_id] >= self._per_channel:
             raise QueueFull(
-                f"I am already working on {self._per_channel} questions in this channel. "
+                f"I am already working on {self._per_channel} {self._what} in this channel. "
                 "Try again when one is answered."
             )
 

@@ -30,6 +30,7 @@ _COMMANDS = (
     ("history", "what was loaded, evicted and why"),
     ("prefetch", "what was loaded before anybody asked"),
     ("estimate t2v 720p 4s", "what a picture or a video would take, and what makes it fit"),
+    ("nodes [MODEL]", "all machines, and which one would take a model"),
     ("load MODEL", "and `unload`, `pin`, `unpin` (operators)"),
     ("reserve cuda:0 6GB games", "keeps memory free; `reserve list`, `reserve clear` (operators)"),
     ("game 9GB 1", "a game on a simulated card, to see what happens (operators)"),

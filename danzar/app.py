@@ -12,9 +12,11 @@ from cogs.gpu import GpuCog
 from cogs.gpu_desk import GpuDesk
 from cogs.gpu_game import GameCog
 from cogs.gpu_graph import Graphs
+from cogs.gpu_nodes import NodesCog
 from cogs.gpu_optimizer import OptimizerCog
 from cogs.gpu_resources import ResourcesCog
 from cogs.hints import HintsCog
+from cogs.imagine import ImagineCog
 from cogs.incidents import AlertsPoster
 from cogs.queue import QueueCog
 from cogs.settings import SettingsCog
@@ -26,12 +28,14 @@ from danzar.config.settings import Config
 from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
 from danzar.http.status import serve_status
+from danzar.jobs.control import job_routes
 from danzar.live.control import serve_control
 from danzar.live.hangup import reload_on_hangup
 from danzar.optimizer.benchmark import Bench
 from danzar.optimizer.serve import optimizer_routes
 from danzar.resources.serve import resource_routes
 from danzar.services import Services, open_services, preload
+from danzar.serving import open_api
 from danzar.status_facts import status_facts
 from danzar.telemetry.simulated import SimulatedCards
 
@@ -66,6 +70,8 @@ async def run_bot(config: Config, token: str) -> None:
             serve_control(services.live, data_folder(config), control_routes(services))
         )
         await stack.enter_async_context(reload_on_hangup(services.live))
+        if config.bot.api.enabled:
+            await stack.enter_async_context(open_api(services))
         preload(services)
         async with bot:
             await bot.start(token)
@@ -89,11 +95,13 @@ def make_cogs(bot: DanzarBot, services: Services) -> tuple[commands.Cog, ...]:
             _gpu_desk(services),
             _graphs(services),
         ),
+        ImagineCog(bot, services.pictures, config, services.store.audit),
         SettingsCog(bot, services.live),
         QueueCog(bot, services.manager, services.store.audit),
         HintsCog(bot, services.manager, lambda: services.live.config.models.use),
         OptimizerCog(bot, services.optimizer_desk, services.store.recent_audit),
         ResourcesCog(bot, services.resources),
+        NodesCog(bot, services.nodes, head_start_s=config.bot.node.head_start_s),
         *games,
     )
 
@@ -102,7 +110,11 @@ def control_routes(services: Services) -> dict[str, Handler]:
     """What commands on this machine may ask of the bot, beside settings."""
     desk, manager = services.optimizer_desk, services.manager
     bench = Bench(manager, manager, services.optimizer, services.config, desk.note)
-    return {**optimizer_routes(desk, bench), **resource_routes(services.resources)}
+    return {
+        **optimizer_routes(desk, bench),
+        **resource_routes(services.resources),
+        **job_routes(services.jobs),
+    }
 
 
 def _gpu_desk(services: Services) -> GpuDesk:

@@ -12,6 +12,9 @@ import typer
 
 from danzar.commands import terminal
 from danzar.commands.gpu_cli import add_commands
+from danzar.commands.jobs_cli import add_commands as add_job_commands
+from danzar.commands.keys_cli import add_commands as add_key_commands
+from danzar.commands.node_cli import add_commands as add_node_commands
 from danzar.commands.optimizer_cli import add_commands as add_optimizer_commands
 from danzar.commands.resources_cli import add_commands as add_resource_commands
 from danzar.errors import DanzarError
@@ -41,6 +44,11 @@ app.add_typer(optimizer_app, name="optimizer")
 add_optimizer_commands(optimizer_app)
 app.add_typer(resources_app, name="resources")
 add_resource_commands(resources_app)
+add_node_commands(app)
+add_job_commands(app)
+keys_app = typer.Typer(help="Who may connect: machines and programs.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+add_key_commands(keys_app)
 
 ConfigOption = Annotated[
     Path | None,
@@ -101,6 +109,23 @@ def run(config: ConfigOption = None) -> None:
     settings, token = load_config(config), command.token_from()
     terminal.log_to(sys.stdout, logging.INFO)
     terminal.run_until_signal(command.run(settings, token))
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Where to listen. Default: api.host.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0: a free one. Default: api.port.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Serve the HTTP API without Discord (docs/api.md), until Ctrl-C. The log goes to stderr."""
+    from danzar.commands import serve as command
+    from danzar.config.load import load_config
+
+    settings = load_config(config)
+    terminal.log_to(sys.stderr, logging.INFO)
+    terminal.run_until_signal(command.serve(settings, host, port))
 
 
 @app.command()
@@ -365,6 +390,27 @@ def config_check(
     if result.problems:
         count = len(result.problems)
         raise DanzarError(f"{count} problem{'s' if count > 1 else ''} in the configuration")
+
+
+@config_app.command("import")
+def config_import(
+    file: Annotated[Path, typer.Argument(help="Another program's settings.", dir_okay=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the four files there.")
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Read another program's settings, key by key, and write Danzar's (docs/migrating.md)."""
+    from danzar.commands import migrate as command
+
+    result = command.convert(file, out, config)
+    if as_json:
+        terminal.write_json(command.import_json(result))
+    else:
+        command.print_import(result, terminal.console())
+    if result.problems:
+        raise DanzarError(f"{file} can't be taken over; nothing was written")
 
 
 @config_app.command("set", context_settings={"ignore_unknown_options": True})

@@ -17,6 +17,7 @@
     │   ├── BackendFailed      the model's own code raised
     │   └── OutOfMemory        a device ran out while loading or running
     └── BadInput
+        ├── PromptTooLong      more tokens than the model's context holds
         ├── BadPicture
         ├── BadVideo
         └── BadUrl
@@ -92,6 +93,10 @@ class OutOfMemory(WorkerError):
 
 class BadInput(DanzarError):
     """What a person sent can't be used."""
+
+
+class PromptTooLong(BadInput):
+    """A text has more tokens than the model can take at once."""
 
 
 class BadPicture(BadInput):

@@ -18,6 +18,7 @@ from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
 from danzar.graph import UseHistory
+from danzar.jobs.service import JobService
 from danzar.live.followers import (
     follow_manager,
     follow_monitor,
@@ -27,9 +28,14 @@ from danzar.live.followers import (
 from danzar.live.live_config import LiveConfig
 from danzar.loop_lag import LoopLag
 from danzar.monitor import MemoryMonitor
+from danzar.nodes.nodes import Nodes
+from danzar.nodes.sharing import open_sharing
 from danzar.optimizer.desk import OptimizerDesk, audit_automatic
 from danzar.optimizer.follow import follow_optimizer
 from danzar.optimizer.optimizer import MemoryOptimizer, Parts
+from danzar.pictures.elsewhere import model_elsewhere
+from danzar.pictures.open_pictures import open_pictures
+from danzar.pictures.service import PictureService
 from danzar.resources.machine import LiveMachine
 from danzar.resources.manager import ResourceManager
 from danzar.resources.open_resources import compute_capabilities, open_resources
@@ -45,6 +51,8 @@ from danzar.vision.watch import WatchService
 log = logging.getLogger(__name__)
 
 _RESERVATIONS = "reservations.json"
+# Large, and wanted now and then: they are loaded when somebody asks.
+_ON_DEMAND = frozenset({"imagine", "video"})
 _DEFAULT_CONTEXT = 4096  # of the llama backend
 
 
@@ -66,10 +74,13 @@ class Services:
     vision: VisionService
     watches: WatchService
     chat: ChatService
+    pictures: PictureService
     loop_lag: LoopLag
     reservations: Reservations
     use_history: UseHistory
     live: LiveConfig
+    nodes: Nodes
+    jobs: JobService | None
 
 
 @asynccontextmanager
@@ -80,14 +91,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         danzar.errors.DanzarError: The driver is demanded and absent, or the database can't be used.
     """
     async with AsyncExitStack() as stack:
-        telemetry = await _open_telemetry(config)
-        stack.push_async_callback(telemetry.close)
-        sampler = Sampler(
-            telemetry,
-            interval_s=config.vram.telemetry.sample_interval_s,
-            history_s=config.vram.monitor.history_s,
-        )
-        await sampler.refresh()
+        telemetry, sampler = await stack.enter_async_context(_open_figures(config))
         manager = await stack.enter_async_context(open_manager(config, telemetry, sampler))
         gpu_mm = GpuMemoryManager(
             sampler,
@@ -175,6 +179,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             follow_optimizer(optimizer),
         )
         live = await asyncio.to_thread(LiveConfig, config, followers, audit=store.audit)
+        sharing = await stack.enter_async_context(open_sharing(config, manager, store.audit))
         yield Services(
             config=config,
             telemetry=telemetry,
@@ -190,19 +195,40 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             vision=vision,
             watches=watches,
             chat=chat,
+            pictures=open_pictures(
+                config,
+                manager,
+                resources,
+                lambda label: _card_name(sampler, label),
+                sharing.jobs,
+                lambda role: _model_elsewhere(sharing.nodes, role),
+            ),
             loop_lag=loop_lag,
             reservations=reservations,
             use_history=use_history,
             live=live,
+            nodes=sharing.nodes,
+            jobs=sharing.jobs,
         )
 
 
 def preload(services: Services) -> None:
     """Load every role's model that fits as things stand, so that the first answer is quick."""
     if services.config.vram.placement.preload:
-        for name in services.config.models.use.model_dump().values():
-            if name is not None:
+        for role, name in services.config.models.use.model_dump().items():
+            if name is not None and role not in _ON_DEMAND:
                 services.manager.preload(name)
+
+
+def _card_name(sampler: Sampler, label: str) -> str | None:
+    """What the card that is shown as ``cuda:N`` is called; ``None`` where it is gone."""
+    return next((s.name for s in sampler.reading.snapshots if s.label == label), None)
+
+
+def _model_elsewhere(nodes: Nodes, role: str) -> str | None:
+    """The model of this role that other machines serve best."""
+    others = (m for m in nodes.all() if m.takes_jobs and m.name != nodes.name)
+    return model_elsewhere(role, (member.state.models for member in others))
 
 
 def _chat_context_tokens(config: Config) -> int:
@@ -211,7 +237,24 @@ def _chat_context_tokens(config: Config) -> int:
     return int(entry.settings.get("n_ctx", _DEFAULT_CONTEXT)) if entry else _DEFAULT_CONTEXT
 
 
-async def _open_telemetry(config: Config) -> Telemetry:
+@asynccontextmanager
+async def _open_figures(config: Config) -> AsyncIterator[tuple[Telemetry, Sampler]]:
+    """What measures the devices, and the first figures that it gave."""
+    telemetry = await telemetry_of(config)
+    try:
+        sampler = Sampler(
+            telemetry,
+            interval_s=config.vram.telemetry.sample_interval_s,
+            history_s=config.vram.monitor.history_s,
+        )
+        await sampler.refresh()
+        yield telemetry, sampler
+    finally:
+        await telemetry.close()
+
+
+async def telemetry_of(config: Config) -> Telemetry:
+    """What measures the devices, as configured."""
     settings = config.vram.telemetry
     return await open_telemetry(
         settings.mode,

@@ -10,13 +10,13 @@ _DECISIONS = 50
 _ALERTS = 20
 
 
-def status_facts(services: Services, bot: DanzarBot) -> StatusFacts:
-    """Everything that the API and the page beside the channel show."""
+def status_facts(services: Services, bot: DanzarBot | None) -> StatusFacts:
+    """Everything that the API and the page beside the channel show; ``None``: without Discord."""
     return StatusFacts(
         bot=BotFacts(
-            name=bot.user.name if bot.user else "Danzar",
-            ready=bot.is_ready(),
-            latency_s=bot.latency,
+            name=bot.user.name if bot and bot.user else "Danzar",
+            ready=bot is not None and bot.is_ready(),
+            latency_s=None if bot is None else bot.latency,
             loop_lag_p99_s=services.loop_lag.p99_s,
             rss_bytes=psutil.Process().memory_info().rss,
         ),

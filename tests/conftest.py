@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
+from tests.tiny_pipelines import TinyPipelines
+from tests.tiny_pipelines import tiny_pipelines as make_tiny_pipelines
+
 _PILLOWS_OWN_OPEN = Image.open
 
 
@@ -27,3 +30,9 @@ def pillow_as_it_is() -> Iterator[None]:
     Image.open = _PILLOWS_OWN_OPEN
     yield
     Image.open = _PILLOWS_OWN_OPEN
+
+
+@pytest.fixture(scope="session")
+def tiny_pipelines(request: pytest.FixtureRequest) -> TinyPipelines:
+    """Untrained pipelines that make pictures and videos; kept in pytest's cache."""
+    return make_tiny_pipelines(request.config.cache.mkdir("tiny-pipelines"))

@@ -10,7 +10,7 @@ import msgspec
 import open_clip  # type: ignore[import-untyped]
 import torch
 
-from danzar.backends import torch_device, warm_weights
+from danzar.backends import clip_embed, torch_device, warm_weights
 from danzar.backends.batch_work import measured_batch, timed_batch
 from danzar.backends.pictures import to_image
 from danzar.backends.settings import read_settings
@@ -18,6 +18,8 @@ from danzar.errors import BadInput, ModelMissing, ModelRefused
 from danzar.workers.contract import (
     Backend,
     BatchWork,
+    EmbedPictures,
+    EmbedTexts,
     LoadReport,
     LoadSpec,
     MeasureBatch,
@@ -87,6 +89,10 @@ class ClipBackend:
                     answer: Result = self._answer(request, is_cancelled)
                 case MeasureBatch(batch):
                     answer = MeasuredBatch(self._measure(batch))
+                case EmbedTexts(texts):
+                    answer = clip_embed.embed_texts(self._embedder, texts, is_cancelled)
+                case EmbedPictures(pictures):
+                    answer = clip_embed.embed_pictures(self._embedder, pictures, is_cancelled)
                 case _:
                     raise BadInput(f"A CLIP model can't answer {type(request).__name__}.")
         yield answer
@@ -116,6 +122,12 @@ class ClipBackend:
             batch=count,
             pixels=self._pixels,
             device=self._device,
+        )
+
+    @property
+    def _embedder(self) -> clip_embed.Embedder:
+        return clip_embed.Embedder(
+            self._model, self._preprocess, self._tokenizer, self._device, self._settings.max_batch
         )
 
     @property

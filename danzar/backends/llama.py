@@ -14,7 +14,7 @@ from danzar.backends.llama_prompt import PromptWriter
 from danzar.backends.llama_sampling import Sampler
 from danzar.backends.llama_settings import LlamaSettings, check_types, prompt_cache_bytes
 from danzar.backends.settings import read_settings
-from danzar.errors import BadInput, ModelMissing, ModelRefused
+from danzar.errors import BadInput, ModelMissing, ModelRefused, PromptTooLong
 from danzar.units import format_size
 from danzar.workers.contract import (
     Backend,
@@ -68,11 +68,15 @@ class LlamaBackend:
         return answer.items()
 
     def _prompt_tokens(self, request: Generate) -> list[int]:
-        text, adds_bos = self._prompts.write(request.messages)
-        tokens = self._native.tokenize(text, add_bos=adds_bos, special=True)
+        if request.raw:
+            text = "".join(message.content for message in request.messages)
+            tokens = self._native.tokenize(text, add_bos=True, special=False)
+        else:
+            text, adds_bos = self._prompts.write(request.messages)
+            tokens = self._native.tokenize(text, add_bos=adds_bos, special=True)
         room = self._native.n_ctx
         if len(tokens) >= room:
-            raise BadInput(
+            raise PromptTooLong(
                 f"The conversation has {len(tokens)} tokens, but the model's context holds {room}. "
                 "Send less text, or raise n_ctx."
             )

@@ -13,12 +13,15 @@ _TOP_K: Final = 40
 _MIN_P: Final = 0.05
 _LEAST_KEPT: Final = 1
 _PENALISED_TOKENS: Final = 64
+_NO_PENALTIES: Final = (1.0, 0.0, 0.0)
 # The largest 32-bit number is llama.cpp's word for "any seed".
 _SEEDS: Final = (1 << 32) - 1
 _RANGES: Final[dict[str, tuple[float, float]]] = {
     "temperature": (0, 100),
     "top_p": (0, 1),
     "repeat_penalty": (0.1, 10),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
     "seed": (0, _SEEDS - 1),
 }
 
@@ -66,11 +69,13 @@ def check(request: Generate) -> None:
 
 def _links(native: NativeModel, request: Generate) -> list[Any]:
     links: list[Any] = []
-    if request.repeat_penalty != 1.0:
+    repeat, frequency = request.repeat_penalty, request.frequency_penalty
+    presence = request.presence_penalty
+    if (repeat, frequency, presence) != _NO_PENALTIES:
         words = llama_cpp.llama_vocab_n_tokens(native.vocab)
         links.append(
             llama_cpp.llama_sampler_init_penalties(
-                words, _PENALISED_TOKENS, request.repeat_penalty, 0.0, 0.0
+                words, _PENALISED_TOKENS, repeat, frequency, presence
             )
         )
     if request.temperature == 0.0:

@@ -4,13 +4,15 @@ import asyncio
 import logging
 from pathlib import Path
 
-from danzar.broker.rules import CHAT, VISION, with_rules
+from danzar.broker.rules import purpose_of, with_rules
 from danzar.broker.warm_rules import warm_bytes
 from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
 from danzar.core.model import ModelFacts
 from danzar.core.variant import Rung, Variant
 from danzar.errors import ModelError
+from danzar.estimate.diffusion import PROCESS_BYTES as DIFFUSION_PROCESS_BYTES
+from danzar.estimate.diffusion import open_diffusion
 from danzar.estimate.gguf import CUDA_CONTEXT_BYTES
 from danzar.estimate.torch_files import CUDA_CONTEXT_BYTES as TORCH_CONTEXT_BYTES
 from danzar.estimate.torch_files import batch_of
@@ -22,8 +24,18 @@ from danzar.workers.contract import ENGINES
 log = logging.getLogger(__name__)
 
 # A Python process with its libraries, in host RAM, by engine; resident sizes seen on Linux.
-_PROCESS_BYTES = {"llama": 150 * MIB, "torch": 600 * MIB, "onnx": 250 * MIB, "media": 200 * MIB}
-_CONTEXT_BYTES = {"llama": CUDA_CONTEXT_BYTES, "torch": TORCH_CONTEXT_BYTES}
+_PROCESS_BYTES = {
+    "llama": 150 * MIB,
+    "torch": 600 * MIB,
+    "onnx": 250 * MIB,
+    "media": 200 * MIB,
+    "diffusion": DIFFUSION_PROCESS_BYTES,
+}
+_CONTEXT_BYTES = {
+    "llama": CUDA_CONTEXT_BYTES,
+    "torch": TORCH_CONTEXT_BYTES,
+    "diffusion": TORCH_CONTEXT_BYTES,
+}
 _UNKNOWN_BYTES = 512 * MIB
 # A crash in llama.cpp ends the process: each of its models has its own, so that it falls alone.
 _ALONE = frozenset({"llama"})
@@ -50,7 +62,7 @@ def _facts(config: Config, name: str, entry: ModelEntry) -> ModelFacts:
     needed = ModelFacts(
         name=name,
         worker=worker_of(name, entry.backend),
-        purpose=CHAT if entry.role == CHAT else VISION,
+        purpose=purpose_of(entry),
         variants=_variants(config, name, entry),
         context_bytes=0 if entry.memory is not None else _CONTEXT_BYTES.get(engine, 0),
         process_bytes=_PROCESS_BYTES.get(engine, _UNKNOWN_BYTES),
@@ -80,6 +92,8 @@ def _from_file(path: Path | None, entry: ModelEntry) -> tuple[Variant, ...]:
     if path is not None and entry.backend == "llama":
         least = entry.min_context or MIN_CONTEXT
         return gguf_variants(path, entry.settings, min_context=least)
+    if path is not None and entry.backend == "diffusion":
+        return open_diffusion(path, entry.settings).variants()
     if entry.backend in ("yolo", "clip"):
         return torch_variants(path, entry.settings, entry.backend)
     return (_fixed(0),)

@@ -19,7 +19,7 @@ from danzar.core.events import Event, JobEnded, JobSubmitted, StartJob
 from danzar.core.model import Job
 from danzar.errors import DanzarError, OutOfMemory, WorkerDied, WorkerHung
 from danzar.inference import MakeRequest, OnPosition, Outcome, Placed, Progress
-from danzar.workers.contract import Part, Request, Result
+from danzar.workers.contract import Part, Request, Result, StepDone
 from danzar.workers.outcomes import Finished
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,10 @@ class Requests:
         self.on_result: OnResult = _ignore_result
 
     async def stream(self, wanted: Wanted) -> AsyncGenerator[Progress]:
-        """See ``Inference.stream``; asked again, as ``_Retries`` allows, until a part was sent."""
+        """See ``Inference.stream``; asked again, as ``_Retries`` allows, until a part was sent.
+
+        Steps of a generation are no part of its answer: they begin anew.
+        """
         retries = _Retries()
         while True:
             answered = False
@@ -98,7 +101,7 @@ class Requests:
             try:
                 async with aclosing(attempt):
                     async for step in attempt:
-                        answered = answered or not isinstance(step, Placed)
+                        answered = answered or not isinstance(step, Placed | StepDone)
                         yield step
             except (WorkerDied, WorkerHung, OutOfMemory) as exc:
                 if answered or not retries.allow(exc):

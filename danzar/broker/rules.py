@@ -22,11 +22,16 @@ from danzar.units import gib_to_bytes
 
 CHAT = "chat"
 VISION = "vision"
+GENERATION = "generation"
+"""Making pictures and videos: neither the chat model's reservation nor vision's budget is its."""
+
 GAMES = "games"
 """Whoever is not Danzar: no model has this purpose, so that it keeps the bytes from all of them."""
 
 _UUID_PREFIX = "GPU-"
 _CPU_BACKENDS = frozenset({"ocr", "media"})
+_MAKERS = frozenset({"imagine", "video"})
+_VIDEO = "video"
 
 
 class LedgerRules(NamedTuple):
@@ -106,6 +111,13 @@ def absent_devices(config: Config, snapshots: tuple[DeviceSnapshot, ...]) -> tup
     return _devices(config, snapshots).absent
 
 
+def purpose_of(entry: ModelEntry) -> str:
+    """What reservations and budgets count a model by."""
+    if entry.role == CHAT:
+        return CHAT
+    return GENERATION if entry.role in _MAKERS else VISION
+
+
 def with_rules(facts: ModelFacts, config: Config) -> ModelFacts:
     """The model with what the owner decided about it; what it needs stays as it is.
 
@@ -113,13 +125,15 @@ def with_rules(facts: ModelFacts, config: Config) -> ModelFacts:
         KeyError: ``models.yaml`` lists no such model.
     """
     entry, memory = config.models.models[facts.name], config.vision.gpu_memory
-    is_chat = entry.role == CHAT
+    is_chat, is_vision = entry.role == CHAT, purpose_of(entry) == VISION
     home = memory.main_llm_device if is_chat else memory.vision_device
-    allow_cpu = memory.fallback_to_cpu if entry.allow_cpu is None else entry.allow_cpu
+    # A processor takes hours for a video: only where its owner says so.
+    may_fall_back = memory.fallback_to_cpu and entry.role != _VIDEO
+    allow_cpu = may_fall_back if entry.allow_cpu is None else entry.allow_cpu
     return replace(
         facts,
         preferred=tuple(dict.fromkeys((entry.device or home, memory.main_llm_device))),
-        min_free_bytes=0 if is_chat else gib_to_bytes(memory.cpu_fallback_threshold_gb),
+        min_free_bytes=gib_to_bytes(memory.cpu_fallback_threshold_gb) if is_vision else 0,
         allow_cpu=allow_cpu,
         wants_cpu=_wants_cpu(entry, home),
         priority=entry.priority,

@@ -29,7 +29,7 @@ from danzar.workers.contract import ChatMessage
 _NAME_LIMIT = 32
 _FACT_LIMIT = 300
 _QUOTE_TOKENS = 300
-_EXAMPLE = (
+FACTS_EXAMPLE = (
     ChatMessage(
         "user",
         f"{FACTS_OPENING} Health is 45, which is not low. A door is seen middle, 80% sure.]\n\n"
@@ -93,7 +93,7 @@ def build_prompt(
     what the conversation's prompt before began with: what changes stands at the end, so that the
     worker need not compute the beginning again.
     """
-    example = _EXAMPLE if question.facts else ()
+    example = FACTS_EXAMPLE if question.facts else ()
     first = (ChatMessage("system", persona), *example)
     room = budget.prompt_tokens - sum(map(_tokens, first)) - MESSAGE_OVERHEAD - _FRAME_TOKENS
     parts = _fit(question, max(room, _FRAME_TOKENS))
@@ -123,7 +123,7 @@ def remembered(question: Question) -> str:
 
 
 def _fit(question: Question, room: int) -> _Parts:
-    facts = _facts_block(question.facts, room // 2)
+    facts = facts_block(question.facts, room // 2)
     left = room - estimate_tokens(facts)
     text, text_notes = _fit_text(question, left)
     left -= estimate_tokens(text)
@@ -133,7 +133,8 @@ def _fit(question: Question, room: int) -> _Parts:
     return _Parts(facts, quote, files, text, (*text_notes, *file_notes))
 
 
-def _facts_block(facts: Sequence[str], budget: int) -> str:
+def facts_block(facts: Sequence[str], budget: int) -> str:
+    """The facts behind their mark, as many as fit the tokens; empty where there are none."""
     chosen: list[str] = []
     for sentence in _sentences(facts):
         budget -= estimate_tokens(sentence)
@@ -212,7 +213,7 @@ def _earlier(turns: Sequence[Turn], *, names_matter: bool) -> list[ChatMessage]:
     messages: list[ChatMessage] = []
     for turn in turns:
         name = f"{one_line(turn.author, _NAME_LIMIT)}: " if names_matter else ""
-        facts = _facts_block(turn.facts, turn.tokens)
+        facts = facts_block(turn.facts, turn.tokens)
         asked = "\n\n".join(filter(None, (facts, name + neutral(turn.question))))
         messages.append(ChatMessage("user", asked))
         messages.append(ChatMessage("assistant", turn.answer))

@@ -65,6 +65,11 @@ def _time_text(seconds: int) -> str:
         return "some time"
 
 
+def without_facts_mark(text: str) -> str:
+    """The text with the mark of measured facts made a parenthesis; nothing else is changed."""
+    return _FACTS_MARK.sub("(", text)
+
+
 def neutral(text: str) -> str:
     """The text of a person, in which nothing can act as a mark of the prompt.
 
@@ -72,7 +77,7 @@ def neutral(text: str) -> str:
     becomes a parenthesis.
     """
     visible = _INVISIBLE.sub("", text)
-    unmarked = _FACTS_MARK.sub("(", visible)
+    unmarked = without_facts_mark(visible)
     return _CONTROL_TOKEN.sub(lambda match: match[0][0] + " " + match[0][1:], unmarked)
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from danzar.commands.doctor_discord import check_discord
 from danzar.commands.doctor_finding import FAIL, OK, WARN, Finding
+from danzar.commands.doctor_keys import check_keys
 from danzar.config.load import load_config
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
@@ -66,6 +67,7 @@ def examine(folder: Path | None, environ: Mapping[str, str] = os.environ) -> lis
     findings.append(of_driver)
     findings.extend(judge_builds(probe_builds(), cards=cards))
     findings.extend(check_models(config))
+    findings.extend(check_keys(config))
     findings.extend(check_disk(_folders(config), lambda path: shutil.disk_usage(path).free))
     findings.append(Finding(OK, "ffmpeg", "not needed: PyAV carries its own libraries"))
     return findings

@@ -17,6 +17,7 @@ from danzar.core.footprint import Footprint
 from danzar.core.variant import Variant
 from danzar.errors import BadInput, ModelMissing
 from danzar.estimate.correct import Corrected, Measurement, correct
+from danzar.estimate.diffusion import open_diffusion
 from danzar.estimate.fingerprint import fingerprint
 from danzar.estimate.gguf import CUDA_CONTEXT_BYTES, SplitFootprint
 from danzar.estimate.gguf_estimate import open_gguf
@@ -24,11 +25,16 @@ from danzar.estimate.torch_files import CUDA_CONTEXT_BYTES as TORCH_CONTEXT_BYTE
 from danzar.estimate.torch_files import open_torch
 from danzar.estimate.variants import MIN_CONTEXT
 from danzar.models.files import entry_of, resolve
+from danzar.pipeline_kinds import INDEX_FILE
 from danzar.units import format_size
 from danzar.workers.contract import ENGINES
 
 _BACKENDS = {".pt": "yolo", ".safetensors": "clip"}
-_CONTEXT_BYTES = {"llama": CUDA_CONTEXT_BYTES, "torch": TORCH_CONTEXT_BYTES}
+_CONTEXT_BYTES = {
+    "llama": CUDA_CONTEXT_BYTES,
+    "torch": TORCH_CONTEXT_BYTES,
+    "diffusion": TORCH_CONTEXT_BYTES,
+}
 _QUANTISED = ("q8_0", "q4_0")
 
 
@@ -125,7 +131,8 @@ def find_target(config: Config, name: str) -> Target:
     if not path.exists():
         known = ", ".join(sorted(config.models.models)) or "none"
         raise ModelMissing(f"there is no model and no file {name!r}; known models: {known}")
-    backend = "clip" if path.is_dir() else _BACKENDS.get(path.suffix.lower(), "llama")
+    in_folder = "diffusion" if (path / INDEX_FILE).is_file() else "clip"
+    backend = in_folder if path.is_dir() else _BACKENDS.get(path.suffix.lower(), "llama")
     return Target(path.name, path, backend, {})
 
 
@@ -180,6 +187,15 @@ def _read(
         gguf = open_gguf(target.path, target.settings)
         on_card = gguf.layer_count if layers is None else min(layers, gguf.layer_count)
         return (on_card, gguf.layer_count), gguf.split(on_card), gguf.variants(MIN_CONTEXT)
+    if target.backend == "diffusion" and target.path is not None and not layers:
+        pipeline = open_diffusion(target.path, target.settings)
+        here = pipeline.footprint(on_card=layers is None)
+        sides = (
+            SplitFootprint(here, Footprint(0))
+            if layers is None
+            else SplitFootprint(Footprint(0), here)
+        )
+        return None, sides, pipeline.variants()
     if layers:
         raise BadInput(f"{target.name} can't be divided by layers; only GGUF models can")
     torch = open_torch(target.path, target.settings, target.backend)

@@ -10,7 +10,7 @@ from rich.console import Console
 from danzar.commands.terminal import byte_progress, table
 from danzar.config.settings import Config
 from danzar.errors import DanzarError, ModelError, ModelMissing
-from danzar.models.files import entry_of, locate, weights_file
+from danzar.models.files import entry_of, locate, weights_files
 from danzar.models.pull import pull
 from danzar.models.verify import Verified, verify
 from danzar.units import format_size
@@ -144,7 +144,7 @@ def _find(config: Config, name: str) -> tuple[State, Path | None, int | None]:
         if path is None:
             return "built in", None, None
         if path.exists():
-            return "here", path, weights_file(path).stat().st_size
+            return "here", path, sum(file.stat().st_size for file in weights_files(path))
     except (ModelError, OSError):
         return "missing", None, None
     return "missing", path, None

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from danzar.config.jobs import MEMORY_URL
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.models.checksums import Checksums
@@ -20,6 +21,10 @@ async def services_once(config: Config) -> AsyncIterator[Services]:
     """
     with tempfile.TemporaryDirectory(prefix="danzar-", ignore_cleanup_errors=True) as folder:
         Checksums(data_folder(config)).copy_to(Path(folder))
-        bot = config.bot.model_copy(update={"data_dir": folder})
+        # A look is no node: it takes no job, and other machines need not know of it.
+        jobs = config.bot.jobs.model_copy(
+            update={"enabled": False, "url": MEMORY_URL, "keys": None}
+        )
+        bot = config.bot.model_copy(update={"data_dir": folder, "jobs": jobs})
         async with open_services(config.model_copy(update={"bot": bot})) as services:
             yield services

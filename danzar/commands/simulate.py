@@ -103,7 +103,7 @@ def print_simulated(result: Simulated, console: Console) -> None:
     )
     console.print(
         f"{report.evictions} evictions, {report.futile_evictions} futile; "
-        f"{report.over_commits} over-commits"
+        f"{report.over_commits} over-commits; {report.out_of_memory} out of memory"
     )
     kind = "the optimum" if regret.exact else "at least necessary"
     console.print(

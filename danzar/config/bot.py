@@ -2,7 +2,11 @@
 
 from pydantic import Field, model_validator
 
+from danzar.config.api import ApiSettings
 from danzar.config.base import KeyProblem, Settings, Size, must_be
+from danzar.config.imagine import ImagineSettings
+from danzar.config.jobs import JobsConfig
+from danzar.config.node import NodeSettings
 from danzar.config.profile import Profile
 from danzar.units import MIB
 
@@ -111,8 +115,12 @@ class BotConfig(Settings):
     discord: DiscordSettings = DiscordSettings()
     chat: ChatSettings = ChatSettings()
     pictures: PictureSettings = PictureSettings()
+    imagine: ImagineSettings = ImagineSettings()
     watch: WatchSettings = WatchSettings()
     http: HttpSettings = HttpSettings()
+    api: ApiSettings = ApiSettings()
+    jobs: JobsConfig = JobsConfig()
+    node: NodeSettings = NodeSettings()
     data_dir: str | None = Field(None, description="Where the database is; null is the platform's.")
     profile: str = "doom"
     profiles: dict[str, Profile] = Field(default_factory=lambda: {"doom": Profile(title="Doom")})

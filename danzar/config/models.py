@@ -7,11 +7,11 @@ from pydantic import Field, field_validator, model_validator
 from danzar.config.base import DeviceName, KeyProblem, Settings, Size, must_be
 from danzar.units import parse_size
 
-Role = Literal["chat", "detect", "rank", "read", "media"]
+Role = Literal["chat", "detect", "rank", "read", "media", "imagine", "video"]
 AUTO = "auto"
 # Conversations that one chat model answers together; more gain nothing on cards that people own.
 MAX_SLOTS = 64
-BackendName = Literal["llama", "yolo", "clip", "ocr", "media", "echo"]
+BackendName = Literal["llama", "yolo", "clip", "ocr", "media", "echo", "diffusion"]
 
 
 class PackageFile(Settings):
@@ -99,6 +99,8 @@ class RoleChoice(Settings):
     rank: str | None = Field("clip-doom", description="Scores the profile's concepts.")
     read: str | None = Field("ocr", description="Reads text.")
     media: str = Field("media", description="Decodes pictures and videos, draws boxes.")
+    imagine: str | None = Field(None, description="Makes pictures from words.")
+    video: str | None = Field(None, description="Makes videos from words.")
 
 
 def _fallback_problem(models: dict[str, ModelEntry], name: str) -> str | None:

@@ -7,6 +7,7 @@ from danzar.config.yaml_lines import KeyPath
 
 SECRET_ADVICE = "secrets belong in DISCORD_TOKEN (the environment), never in a file"  # noqa: S105
 _DISCORD_TOKEN = re.compile(r"[\w-]{23,30}\.[\w-]{6,7}\.[\w-]{27,}")
+_API_KEY = re.compile(r"(danzar_[0-9a-f]{8}_)[\w-]{20,}")
 _SECRET_KEY = re.compile(
     r"^(.*[_-])?(token|secret|password|passwd|passphrase|api[_-]?key|credentials?)$", re.IGNORECASE
 )
@@ -41,7 +42,8 @@ def find_secrets(data: object, path: KeyPath = ()) -> Iterator[KeyPath]:
 
 def redact(text: str) -> str:
     """The text without tokens and without names and passwords in addresses."""
-    return _USERINFO.sub("***@", _DISCORD_TOKEN.sub("***", text))
+    text = _API_KEY.sub(r"\1***", _DISCORD_TOKEN.sub("***", text))
+    return _USERINFO.sub("***@", text)
 
 
 def show(value: object, key: object) -> str:

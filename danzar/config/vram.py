@@ -145,6 +145,7 @@ class BoundsSettings(Settings):
 
     chat: PositiveSeconds = Field(30.0, description="A person waits for words.")
     vision: PositiveSeconds = Field(45.0, description="A person waits for what a picture shows.")
+    picture: PositiveSeconds = Field(120.0, description="A person waits for one to be made.")
     watch: PositiveSeconds = Field(90.0, description="A frame of a watch.")
     job: PositiveSeconds = Field(600.0, description="Work in the background.")
 

@@ -5,12 +5,14 @@ from enum import StrEnum
 
 
 class RequestClass(StrEnum):
-    """What a request is for; each class has its own bound on waiting."""
+    """What a request is for, the most urgent first; each class has its own bound on waiting."""
 
     CHAT = "chat"
     """A person waits for words."""
     VISION = "vision"
     """A person waits for what is on a picture."""
+    PICTURE = "picture"
+    """A person waits for a picture or a video to be made."""
     WATCH = "watch"
     """A frame of a watch: the next one comes anyway."""
     JOB = "job"

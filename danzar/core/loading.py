@@ -130,17 +130,28 @@ def _give_up(instance: Instance, kind: Refusal, reason: str) -> list[Effect]:
     return refuse_all(instance, kind, reason)
 
 
+def _held_by_others(state: State) -> dict[str, int]:
+    """Bytes of other programs by device UUID, now.
+
+    Where something is booked that is not taken yet, or given back and still booked, they seem to
+    hold less than they do: then it is at least what they held before.
+    """
+    found = {}
+    for uuid, watch in state.watches.items():
+        device = state.device(uuid)
+        held = None if device is None else state.ledger.room(device).foreign_bytes(state.own_pids)
+        if held is not None:
+            found[uuid] = max(held, watch.foreign_base_bytes or 0)
+    return found
+
+
 def begin_load(state: State, instance: Instance, placed: PlacedOn) -> StartLoad:
     """Book the bytes and ask for the load."""
     facts = instance.facts
     state.last_load_id += 1
     instance.become(InstanceState.LOADING)
     instance.load_id, instance.placed = state.last_load_id, placed
-    instance.foreign_before = {
-        uuid: watch.foreign_bytes
-        for uuid, watch in state.watches.items()
-        if watch.foreign_bytes is not None
-    }
+    instance.foreign_before = _held_by_others(state)
     instance.lease_ids = tuple(
         state.ledger.claim(facts.name, facts.purpose, s.device_uuid, s.size_bytes).lease_id
         for s in placed.shares

@@ -13,6 +13,7 @@ from functools import partial as bind
 
 from danzar.core.book import Lease, LeaseState
 from danzar.core.candidates import Candidate, bytes_on_gpu, on_host, partial, split, whole
+from danzar.core.device import DeviceSnapshot
 from danzar.core.eviction import Need, Resident, Victims, choose_victims
 from danzar.core.plan import (
     Impossible,
@@ -53,11 +54,13 @@ def _once_loaded(inputs: PlanInputs) -> WaitForIdle | None:
 
     None of them can leave now; all may once they are loaded.
     """
-    arriving = {x.model for x in inputs.book.leases if _arrives(x)}
+    leases = inputs.book.leases
+    arriving = {x.model for x in leases if _arrives(x)}
     if not arriving:
         return None
-    leases = tuple(x for x in inputs.book.leases if not _arrives(x))
-    later = plan_placement(replace(inputs, book=replace(inputs.book, leases=leases)))
+    book = replace(inputs.book, leases=tuple(x for x in leases if not _arrives(x)))
+    devices = tuple(_without_arriving(device, leases) for device in inputs.devices)
+    later = plan_placement(replace(inputs, book=book, devices=devices))
     if isinstance(later, Impossible):
         return None
     names = tuple(sorted(arriving))
@@ -67,6 +70,20 @@ def _once_loaded(inputs: PlanInputs) -> WaitForIdle | None:
 
 def _arrives(lease: Lease) -> bool:
     return lease.state is LeaseState.CLAIMED and bool(lease.model)
+
+
+def _without_arriving(device: DeviceSnapshot, leases: Iterable[Lease]) -> DeviceSnapshot:
+    """The device as it may be when loads under way have left it again.
+
+    How much of their bytes they have taken by now is not known: as if it were all.
+    """
+    here = [x for x in leases if x.device_uuid == device.uuid]
+    taken_bytes = sum(x.size_bytes for x in here if _arrives(x))
+    if device.free_bytes is None or not taken_bytes:
+        return device
+    others_bytes = sum(x.size_bytes for x in here if x.state is LeaseState.RESIDENT)
+    most_bytes = max(device.free_bytes, device.total_bytes - others_bytes)
+    return replace(device, free_bytes=min(device.free_bytes + taken_bytes, most_bytes))
 
 
 def _attempts(view: View) -> Iterable[Callable[[], Plan | None]]:

@@ -14,6 +14,7 @@ def default_bounds_s() -> dict[RequestClass, float]:
     return {
         RequestClass.CHAT: 30.0,
         RequestClass.VISION: 45.0,
+        RequestClass.PICTURE: 120.0,
         RequestClass.WATCH: 90.0,
         RequestClass.JOB: 600.0,
     }

@@ -88,12 +88,16 @@ class Room:
         """
         if self.device.used_bytes is None:
             return None
+        own = self.own_bytes(own_pids)
+        if own is None:
+            own = self.warm_bytes + sum(x.size_bytes for x in self.leases)
+        return max(0, self.device.used_bytes - own)
+
+    def own_bytes(self, own_pids: Collection[int]) -> int | None:
+        """What Danzar's processes hold by the driver's figures; ``None``: it does not say."""
         own = [p.used_bytes for p in self.device.processes if p.pid in own_pids]
         known = [used for used in own if used is not None]
-        if own and len(known) == len(own):
-            return max(0, self.device.used_bytes - sum(known))
-        booked = self.warm_bytes + sum(x.size_bytes for x in self.leases)
-        return max(0, self.device.used_bytes - booked)
+        return sum(known) if own and len(known) == len(own) else None
 
 
 def rooms_of(book: Book, snapshots: Iterable[DeviceSnapshot]) -> dict[str, Room]:

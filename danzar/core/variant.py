@@ -12,7 +12,9 @@ class Rung(StrEnum):
     ``SPLIT``, ``LAYERS``, ``CPU`` and ``MODEL`` are found by the planner; the others are variants
     that the estimate lists. Fewer slots make people wait for each other, and cost no quality. The
     cache's precision comes before the context because eight bits cost almost no quality, and half
-    the context costs half the memory of the conversation.
+    the context costs half the memory of the conversation. ``TILES``, ``OFFLOAD`` and ``SIZE`` are
+    of models that make pictures: decoding in tiles, then one network or block at a time on the
+    card, cost time; room for smaller pictures alone costs the picture.
     """
 
     FULL = "full"
@@ -21,6 +23,9 @@ class Rung(StrEnum):
     SPLIT = "split"
     KV = "kv"
     CONTEXT = "context"
+    TILES = "tiles"
+    OFFLOAD = "offload"
+    SIZE = "size"
     LAYERS = "layers"
     CPU = "cpu"
     MODEL = "model"

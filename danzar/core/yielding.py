@@ -84,10 +84,13 @@ def _follow(state: State, watch: DeviceWatch, room: Room, now_s: float) -> None:
     watch.rises += was_normal and watch.pressure.level is not Level.NORMAL
     foreign = room.foreign_bytes(state.own_pids)
     if foreign is not None:
+        # What is booked and not taken yet, or given back and still booked, seems to be less of it.
+        seems_less = bool(room.claimed_bytes or room.releasing())
+        if seems_less and room.own_bytes(state.own_pids) is None:
+            foreign = max(foreign, watch.foreign_bytes or 0)
         watch.foreign_bytes = foreign
         base = watch.foreign_base_bytes
-        # What is booked and not taken yet, or given back and still booked, seems to be less of it.
-        if base is None or not (room.claimed_bytes or room.releasing()):
+        if base is None or not seems_less:
             watch.foreign_base_bytes = foreign if base is None else min(base, foreign)
     if not _hold_more(state, watch):
         watch.grown_since_s = None

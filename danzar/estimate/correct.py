@@ -33,6 +33,7 @@ _RELEVANT = frozenset(
     {
         "n_ctx", "n_batch", "type_k", "type_v", "flash_attn", "swa_full", "mmproj", "slots",
         "imgsz", "max_side", "max_batch", "half", "precision", "architecture",
+        "offload", "vae_tiling", "max_pixels", "max_frames", "width", "height", "variant",
     }
 )  # fmt: skip
 _PARTIAL = "gpu_layers"

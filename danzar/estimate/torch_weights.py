@@ -5,11 +5,13 @@ The pickle's instructions are listed, never carried out: carrying them out could
 """
 
 import json
+import math
 import pickletools
 import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from danzar.errors import ModelMissing, ModelRefused
 
@@ -51,16 +53,38 @@ def _file_bytes(file: Path, float_bytes: int) -> int:
         raise ModelRefused(f"{file.name} is damaged ({exc}); fetch it again") from exc
 
 
+def tensor_numbers(file: Path) -> dict[str, int]:
+    """How many numbers each tensor of a file holds, by its name; of a pickle all under one name.
+
+    Raises:
+        danzar.errors.ModelMissing: It can't be read.
+        danzar.errors.ModelRefused: It is damaged.
+    """
+    if file.suffix != ".safetensors":
+        return {"all": _file_bytes(file, 1)}
+    try:
+        tensors = dict(_safe_tensors(file))
+        return {name: math.prod(tensor["shape"]) for name, tensor in tensors.items()}
+    except OSError as exc:
+        raise ModelMissing(f"{file} can't be read: {exc.strerror or exc}") from exc
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ModelRefused(f"{file.name} is damaged ({exc}); fetch it again") from exc
+
+
 def _safe_sizes(file: Path, float_bytes: int) -> Iterator[int]:
+    for _, tensor in _safe_tensors(file):
+        start, end = tensor["data_offsets"]
+        yield _loaded(end - start, _SAFE_FLOATS.get(tensor["dtype"]), float_bytes)
+
+
+def _safe_tensors(file: Path) -> Iterator[tuple[str, Any]]:
+    """What the header of a safetensors file says of each tensor, by its name."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8).ljust(8, b"\0"))
         if length > _MAX_HEADER_BYTES:
             raise ValueError(f"its header would be {length} bytes long")
         header = json.loads(stream.read(length))
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            start, end = tensor["data_offsets"]
-            yield _loaded(end - start, _SAFE_FLOATS.get(tensor["dtype"]), float_bytes)
+    yield from ((name, tensor) for name, tensor in header.items() if name != "__metadata__")
 
 
 def _checkpoint_sizes(file: Path, float_bytes: int) -> Iterator[int]:

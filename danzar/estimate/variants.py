@@ -10,6 +10,7 @@ from typing import Any
 
 from danzar.core.footprint import Footprint
 from danzar.core.variant import Variant
+from danzar.estimate.diffusion import open_diffusion
 from danzar.estimate.gguf_estimate import open_gguf
 from danzar.estimate.torch_files import open_torch
 
@@ -43,6 +44,10 @@ def estimate_file(
         gguf = open_gguf(path, settings)
         variants = gguf.variants(min_context)
         return FileEstimate(variants, gguf.footprint(on_card=True), gguf.footprint(on_card=False))
+    if backend == "diffusion" and path is not None:
+        pipeline = open_diffusion(path, settings)
+        card, host = pipeline.footprint(on_card=True), pipeline.footprint(on_card=False)
+        return FileEstimate(pipeline.variants(), card, host)
     torch = open_torch(path, settings, backend)
     return FileEstimate(
         torch.variants(), torch.footprint(on_card=True), torch.footprint(on_card=False)

@@ -177,7 +177,8 @@ class Jobs(Protocol):
     def follow(self, job_id: str) -> AsyncGenerator[JobEvent]:
         """The job's state at once, then every change and part, until it has ended.
 
-        Closing the generator does not cancel the job.
+        Of one that has ended already, its state alone: ``output`` has the whole text. Closing the
+        generator does not cancel the job.
 
         Raises:
             JobMissing: There is none.
@@ -185,5 +186,17 @@ class Jobs(Protocol):
         ...
 
     async def waiting(self) -> Mapping[str, int]:
-        """Jobs that wait, by model."""
+        """Jobs that wait, by model; of all machines, where the queue's server can be reached."""
+        ...
+
+    async def unfinished(self, owner: str | None) -> int:
+        """How many jobs of this owner that this machine accepted have not ended."""
+        ...
+
+    async def recent(self, limit: int = 50) -> tuple[JobView, ...]:
+        """Jobs that this machine accepted, the newest first, without those that are forgotten."""
+        ...
+
+    async def known_models(self) -> frozenset[str]:
+        """Models that this machine, or one that was there within a day, takes jobs for."""
         ...

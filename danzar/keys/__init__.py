@@ -1,1 +1,1 @@
-"""Who may connect: certificates and passwords between machines, and keys of the HTTP API."""
+"""Who may connect to the queue: its address, certificates, users, and signed node commands."""

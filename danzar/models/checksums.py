@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -58,6 +58,30 @@ class Checksums:
         notes.files[key] = _Known(stat.st_size, stat.st_mtime_ns, digest)
         self._write(notes)
         return digest
+
+    def of_all(
+        self,
+        files: Sequence[Path],
+        folder: Path,
+        on_bytes: OnBytes | None = None,
+        *,
+        fresh: bool = False,
+    ) -> str:
+        """The SHA-256 of one file; of several, of the list that ``sha256sum`` writes of them.
+
+        The list is in the order given, one line each: checksum, two blanks, the name from
+        ``folder`` with ``/``. So ``sha256sum FILE... | sha256sum`` gives the same.
+
+        Raises:
+            OSError: One can't be read.
+        """
+        if len(files) == 1:
+            return self.of(files[0], on_bytes, fresh=fresh)
+        lines = [
+            f"{self.of(file, on_bytes, fresh=fresh)}  {file.relative_to(folder).as_posix()}\n"
+            for file in files
+        ]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def trusted(self, name: str) -> str | None:
         """The checksum that was seen when the owner pulled this model without one."""

@@ -6,8 +6,11 @@ from pathlib import Path
 from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
 from danzar.errors import ModelMissing, ModelRefused
+from danzar.pipeline_kinds import INDEX_FILE
 
 PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".bin", ".ckpt", ".pkl"})
+_DESCRIPTIONS = frozenset({".json", ".txt"})
+_OF_PIPELINE = PICKLE_SUFFIXES | _DESCRIPTIONS | {".safetensors", ".model"}
 _WEIGHTS_IN_FOLDER = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -47,7 +50,7 @@ def locate(name: str, config: Config) -> Path | None:
     entry = entry_of(config, name)
     if entry.package is not None:
         return _package_file(name, entry.package.name, entry.package.file)
-    return None if entry.path is None else _inside(config.root, name, entry.path)
+    return None if entry.path is None else inside(config.root, name, entry.path)
 
 
 def weights_file(path: Path) -> Path:
@@ -65,20 +68,43 @@ def weights_file(path: Path) -> Path:
     return found[0]
 
 
+def weights_files(path: Path) -> tuple[Path, ...]:
+    """All files that a model is loaded from: of a pipeline's folder all that diffusers may read.
+
+    Raises:
+        ModelMissing: The folder has no weights, or is no pipeline and has several.
+    """
+    if not (path / INDEX_FILE).is_file():
+        return (weights_file(path),)
+    found = tuple(f for f in sorted(path.rglob("*")) if f.suffix.lower() in _OF_PIPELINE)
+    if all(file.suffix.lower() in _DESCRIPTIONS for file in found):
+        raise ModelMissing(f"{path}: holds a pipeline's description, and no weights")
+    return found
+
+
 def check_allowed(name: str, config: Config, path: Path | None) -> None:
     """Refuse a pickle that nobody vouches for: loading one can run any code.
 
     Raises:
         ModelRefused: No ``sha256`` stands in the manifest and its owner does not allow it by name.
     """
-    if path is None or weights_file(path).suffix.lower() not in PICKLE_SUFFIXES:
+    pickled = [] if path is None else [f for f in weights_files(path) if _is_pickle(f)]
+    if path is None or not pickled:
         return
     vouched = entry_of(config, name).sha256 is not None or name in config.models.allow_unverified
     if not vouched:
         raise ModelRefused(
-            f"{name}: {path.name} is a pickle, which can run code when it is loaded; put its "
+            f"{name}: {pickled[0].name} is a pickle, which can run code when it is loaded; put its "
             f"sha256 in models.yaml, or add {name} to allow_unverified there"
         )
+
+
+def _is_pickle(file: Path) -> bool:
+    """Whether it would be opened as a pickle: not where the same weights lie beside it safely."""
+    if file.suffix.lower() not in PICKLE_SUFFIXES:
+        return False
+    in_pipeline = (file.parent.parent / INDEX_FILE).is_file()
+    return not (in_pipeline and any(file.parent.glob("*.safetensors")))
 
 
 def _package_file(name: str, package: str, file: str) -> Path:
@@ -88,10 +114,10 @@ def _package_file(name: str, package: str, file: str) -> Path:
     except metadata.PackageNotFoundError as exc:
         raise ModelMissing(f"{name}: the package {package} is not installed; run: uv sync") from exc
     base = Path(str(distribution.locate_file(""))).resolve()
-    return _inside(base, name, file)
+    return inside(base, name, file)
 
 
-def _inside(base: Path, name: str, relative: str) -> Path:
+def inside(base: Path, name: str, relative: str) -> Path:
     """``base / relative``; links inside ``base`` may lead where their owner wants.
 
     Raises:

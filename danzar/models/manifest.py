@@ -8,7 +8,7 @@ from danzar.config.settings import Config
 from danzar.core.candidates import LAYERS_SETTING, SPLIT_SETTING
 from danzar.core.device import CPU_UUID, DeviceKind, DeviceSnapshot
 from danzar.core.variant import Setting
-from danzar.models.files import entry_of, resolve
+from danzar.models.files import entry_of, inside, resolve
 from danzar.models.verify import Verified, verify
 from danzar.workers.contract import LoadSpec
 
@@ -17,7 +17,13 @@ __all__ = ["entry_of", "load_spec", "resolve", "slots_of", "spec_on"]
 # Besides one capture per watch, the media worker decodes and draws this many pictures at once.
 _MEDIA_SLOTS = 4
 # What each backend calls its number of threads.
-_THREADS = {"llama": "n_threads", "yolo": "threads", "clip": "threads", "ocr": "threads"}
+_THREADS = {
+    "llama": "n_threads",
+    "yolo": "threads",
+    "clip": "threads",
+    "ocr": "threads",
+    "diffusion": "threads",
+}
 # Settings of a placement that say where layers go: fields of ``LoadSpec``, not of a backend.
 _WHERE = (LAYERS_SETTING, SPLIT_SETTING)
 # How many conversations a llama model has at once: ``LoadSpec.slots``, not a backend's setting.
@@ -81,6 +87,8 @@ def load_spec(
     entry = entry_of(config, name)
     verified = verify(name, config)
     merged = _settings(config, entry, verified, torch_device) | dict(settings or {})
+    if entry.backend == "diffusion":
+        merged |= _of_pipeline(config, name, merged)
     slots = merged.pop(_SLOTS, None) if entry.backend == "llama" else None
     return LoadSpec(
         name=name,
@@ -100,6 +108,18 @@ def slots_of(config: Config, entry: ModelEntry) -> int:
     if entry.backend == "media":
         return config.bot.watch.max_watches + _MEDIA_SLOTS
     return int(entry.settings.get(_SLOTS, 1)) if entry.backend == "llama" else 1
+
+
+def _of_pipeline(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a single file's description lies, and whether pickles may be opened.
+
+    Raises:
+        ModelRefused: The path leads out of the project's folder.
+    """
+    found: dict[str, Any] = {"unverified": name in config.models.allow_unverified}
+    if settings.get("config") is not None:
+        found["config"] = str(inside(config.root, name, str(settings["config"])))
+    return found
 
 
 def _settings(

@@ -9,7 +9,7 @@ from danzar.config.settings import Config
 from danzar.errors import ModelMissing, ModelRefused
 from danzar.estimate.gguf import check_gguf
 from danzar.models.checksums import Checksums, OnBytes
-from danzar.models.files import check_allowed, entry_of, resolve, weights_file
+from danzar.models.files import check_allowed, entry_of, resolve, weights_files
 
 Basis = Literal["manifest", "first pull", "package", "built in", "nothing"]
 
@@ -20,7 +20,8 @@ class Verified:
 
     Attributes:
         path: Its file or folder; ``None`` where the backend carries its own weights.
-        size_bytes: Of the weights file; ``None`` with ``path``.
+        size_bytes: Of the weights file, or of all that a pipeline is loaded from; ``None`` with
+            ``path``.
         sha256: What was measured; ``None`` with ``path``.
         basis: What vouches for it: the manifest's checksum, the checksum seen at the first pull,
             the installed package that carries it, or nothing.
@@ -52,16 +53,16 @@ def verify(
     if path is None:
         return Verified(name, None, None, None, "built in")
     check_allowed(name, config, path)
-    weights = weights_file(path)
+    weights = weights_files(path)
     checksums = Checksums(data_folder(config))
     try:
-        size_bytes = weights.stat().st_size
-        sha256 = checksums.of(weights, on_bytes, fresh=fresh)
+        size_bytes = sum(file.stat().st_size for file in weights)
+        sha256 = checksums.of_all(weights, path, on_bytes, fresh=fresh)
     except OSError as exc:
-        raise ModelMissing(f"{name}: {weights} can't be read: {exc.strerror}") from exc
+        raise ModelMissing(f"{name}: {path} can't be read: {exc.strerror}") from exc
     basis = _compare(name, config, checksums.trusted(name), size_bytes, sha256)
-    if weights.suffix.lower() == ".gguf":
-        check_gguf(weights)
+    if weights[0].suffix.lower() == ".gguf":
+        check_gguf(weights[0])
     return Verified(name, path, size_bytes, sha256, basis)
 
 

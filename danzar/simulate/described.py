@@ -83,6 +83,9 @@ class DescribedModel(Settings):
     )
     first_s: Seconds = Field(0.3, ge=0, description="From a request's start to its first part.")
     cpu_slowdown: float = Field(8.0, ge=1, description="How much longer requests take there.")
+    unbooked: Size = Field(
+        0, description="What each request takes on a GPU while it computes, and nobody booked."
+    )
     loaded: LoadedNow | None = None
 
 

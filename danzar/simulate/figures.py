@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from danzar.core.asker import Asker
+from danzar.core.events import LoadFailure
 from danzar.core.fair import Bounds
 from danzar.simulate.class_waits import ClassWait, class_waits
 from danzar.simulate.percentile import percentile
 
 _PERCENTILES = (50, 95, 99)
+_RAN_OUT = LoadFailure.OUT_OF_MEMORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Figures:
     """Everything that is counted.
 
     Attributes:
+        out_of_memory: Requests that ran out of memory while they computed.
         waits_s: From asking to starting, by the purpose of the model that was asked.
         waits_by: The same by who asked.
         refused_by: Requests that were refused, by who asked.
@@ -47,6 +50,7 @@ class Figures:
     answered: int = 0
     refused: int = 0
     failed: int = 0
+    out_of_memory: int = 0
     degraded: int = 0
     evictions: int = 0
     futile: list[str] = field(default_factory=list)
@@ -72,13 +76,19 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a simulation came to. ``reload_s`` leaves out each model's first load."""
+    """What a simulation came to.
+
+    Attributes:
+        reload_s: Without each model's first load.
+        out_of_memory: Requests and loads that ran out of memory.
+    """
 
     policy: str
     requests: int
     answered: int
     refused: int
     failed: int
+    out_of_memory: int
     unanswered: int
     degraded: int
     loads: int
@@ -109,6 +119,7 @@ def summarise(
         answered=figures.answered,
         refused=figures.refused,
         failed=figures.failed,
+        out_of_memory=figures.out_of_memory + sum(x.failed == _RAN_OUT for x in figures.loads),
         unanswered=figures.requests - figures.answered - figures.refused - figures.failed,
         degraded=figures.degraded,
         loads=len(done),

@@ -1,6 +1,6 @@
 """The truth behind the planner's back: who really holds what on the simulated devices."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from danzar.core.device import CPU_UUID, DeviceSnapshot, ProcessUse
@@ -17,6 +17,7 @@ class Machine:
         self._devices = {d.uuid: d for d in devices}
         self._foreign = {d.uuid: d.foreign_bytes for d in self._devices.values()}
         self._held: dict[str, dict[int, int]] = defaultdict(dict)
+        self._computing: dict[str, Counter[int]] = defaultdict(Counter)
 
     def free_bytes(self, uuid: str) -> int:
         """What the device would still hand out."""
@@ -46,8 +47,20 @@ class Machine:
 
     def release(self, load_id: int) -> None:
         """Take back all that a load holds."""
-        for held in self._held.values():
+        for held in (*self._held.values(), *self._computing.values()):
             held.pop(load_id, None)
+
+    def compute(self, load_id: int, uuid: str, size_bytes: int) -> bool:
+        """Let a request on a load take so much besides; whether there was room for it."""
+        if self.free_bytes(uuid) < size_bytes:
+            return False
+        self._computing[uuid][load_id] += size_bytes
+        return True
+
+    def computed(self, load_id: int, uuid: str, size_bytes: int) -> None:
+        """Take that back, if the load is still there."""
+        if load_id in self._computing[uuid]:
+            self._computing[uuid][load_id] -= size_bytes
 
     def held_bytes(self, load_id: int) -> tuple[tuple[str, int], ...]:
         """``(UUID, bytes)`` of what a load holds."""
@@ -65,13 +78,14 @@ class Machine:
         )
 
     def _used_bytes(self, uuid: str) -> int:
-        return self._foreign[uuid] + sum(self._held[uuid].values())
+        own = sum(self._held[uuid].values()) + self._computing[uuid].total()
+        return self._foreign[uuid] + own
 
     def _processes(self, uuid: str) -> tuple[ProcessUse, ...]:
         if uuid == CPU_UUID:
             return ()
         own = (
-            ProcessUse(_FIRST_OWN_PID + load_id, "danzar", size)
+            ProcessUse(_FIRST_OWN_PID + load_id, "danzar", size + self._computing[uuid][load_id])
             for load_id, size in self._held[uuid].items()
         )
         foreign = self._foreign[uuid]

@@ -12,6 +12,7 @@ from random import Random
 
 from danzar.errors import BadInput
 from danzar.simulate.crowds import tenfold, tenframes
+from danzar.simulate.mixed import mixed
 from danzar.simulate.rhythm import friends, guild
 from danzar.simulate.trace import Ask, Foreign, Line, Lose, RunOut, Trace, in_order
 from danzar.simulate.world import World, label_of
@@ -122,6 +123,7 @@ MAKERS: dict[str, Maker] = {
     "tenframes": tenframes,
     "friends": friends,
     "guild": guild,
+    "mixed": mixed,
 }
 
 

@@ -95,6 +95,7 @@ class Simulation:
         self._job_ids = itertools.count(1)
         self._asked: dict[int, _Asked] = {}
         self._loading: dict[int, StartLoad] = {}
+        self._taken: dict[int, tuple[int, str, int]] = {}
         self._ever_loaded: set[str] = set()
         self._run_out: set[str] = set()
         self._trace_left = len(trace)
@@ -207,6 +208,7 @@ class Simulation:
 
     def _again(self, job_id: int, *, out_of_memory: bool) -> None:
         asked = self._asked.pop(job_id)
+        self.figures.out_of_memory += out_of_memory
         ended = JobEnded(job_id, asked.job.model, succeeded=False, out_of_memory=out_of_memory)
         self.tell(ended)
         if asked.job.retried:
@@ -307,10 +309,27 @@ class Simulation:
             waited_s = self.now_s - asked.turn.at_s
             first_s = waited_s + model.first_s * slowdown
             self.figures.first_s.append((asked.turn.at_s, first_s))
+        if not self._takes(start):
+            self._later(_CHECK_S, lambda: self._again(job_id, out_of_memory=True))
+            return
         seconds = asked.seconds * slowdown
-        self._later(seconds, lambda: self._job_done(job_id, seconds))
+        self._later(seconds, lambda: self._job_done(start, seconds))
 
-    def _job_done(self, job_id: int, seconds: float) -> None:
+    def _takes(self, start: StartJob) -> bool:
+        """Whether the card has what the request takes beside what was booked."""
+        load_id = self.scheduler.instances[start.job.model].load_id
+        size_bytes = self.world.models[start.job.model].unbooked_bytes
+        if not size_bytes or load_id is None or start.device_uuid == CPU_UUID:
+            return True
+        if not self.machine.compute(load_id, start.device_uuid, size_bytes):
+            return False
+        self._taken[start.job.job_id] = (load_id, start.device_uuid, size_bytes)
+        return True
+
+    def _job_done(self, start: StartJob, seconds: float) -> None:
+        job_id = start.job.job_id
+        if (taken := self._taken.pop(job_id, None)) is not None:
+            self.machine.computed(*taken)
         asked = self._asked.get(job_id)
         if asked is None:
             return

@@ -49,6 +49,8 @@ class SimModel:
         first_s: From a request's start to its first part.
         popularity: How often it is asked for, beside the others; ``None`` leaves it to the seed.
         loaded: Where it is when ``danzar plan`` looks; ``None`` when it is not loaded.
+        unbooked_bytes: What each request takes on a GPU while it computes, beside the lease: what
+            goes wrong where activations are not booked.
     """
 
     facts: ModelFacts
@@ -60,6 +62,7 @@ class SimModel:
     popularity: float | None = None
     loaded: LoadedNow | None = None
     first_s: float = 0.3
+    unbooked_bytes: int = 0
 
     def load_s(self, size_bytes: int) -> float:
         """Seconds that loading this many bytes takes."""
@@ -177,6 +180,7 @@ def _model(name: str, model: DescribedModel) -> SimModel:
         popularity=model.popularity,
         loaded=model.loaded,
         first_s=model.first_s,
+        unbooked_bytes=model.unbooked,
     )
 
 

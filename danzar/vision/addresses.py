@@ -12,6 +12,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from danzar.errors import BadUrl
@@ -32,13 +33,27 @@ async def look_up(host: str, port: int) -> Sequence[str]:
     return [str(address[4][0]) for address in found]
 
 
-async def check_url(text: str, allow_hosts: Sequence[str], lookup: Lookup = look_up) -> str:
+@dataclass(frozen=True, slots=True)
+class AllowedFor:
+    """What a list of hosts is for, in the words of a refusal."""
+
+    purpose: str = "watched"
+    setting: str = "watch.allow_hosts"
+
+
+async def check_url(
+    text: str,
+    allow_hosts: Sequence[str],
+    lookup: Lookup = look_up,
+    allowed_for: AllowedFor = AllowedFor(),
+) -> str:
     """The URL to open, pinned to a checked address where that is possible.
 
     Args:
         text: What a person typed.
         allow_hosts: Hosts that the owner allows, ``name`` or ``name:port``.
         lookup: Finds a name's addresses.
+        allowed_for: What the list is for.
 
     Raises:
         BadUrl: Malformed, of another scheme, not on the list, or at an address inside the network.
@@ -46,10 +61,10 @@ async def check_url(text: str, allow_hosts: Sequence[str], lookup: Lookup = look
     shown = without_credentials(text)
     parts = _split(text, shown)
     host, port = _host_and_port(parts, shown)
-    _require_listed(host, port, allow_hosts)
+    _require_listed(host, port, allow_hosts, allowed_for)
     addresses = await _addresses(host, port, shown, lookup)
     for address in addresses:
-        _require_reachable(address, host, port, allow_hosts)
+        _require_reachable(address, host, port, allow_hosts, allowed_for)
     if parts.scheme == "https":
         return text
     return _pinned(parts, addresses[0], port)
@@ -84,24 +99,30 @@ def _host_and_port(parts: SplitResult, shown: str) -> tuple[str, int]:
     return host.rstrip("."), parts.port or _PORTS[parts.scheme]
 
 
-def _require_listed(host: str, port: int, allow_hosts: Sequence[str]) -> None:
+def _require_listed(
+    host: str, port: int, allow_hosts: Sequence[str], allowed_for: AllowedFor
+) -> None:
     if not _is_listed(host, port, allow_hosts):
         raise BadUrl(
-            f"{host}:{port} is not among the hosts that may be watched; "
-            "its owner can add it to watch.allow_hosts"
+            f"{host}:{port} is not among the hosts that may be {allowed_for.purpose}; "
+            f"its owner can add it to {allowed_for.setting}"
         )
 
 
 def _require_reachable(
-    address: IpAddress, host: str, port: int, allow_hosts: Sequence[str]
+    address: IpAddress,
+    host: str,
+    port: int,
+    allow_hosts: Sequence[str],
+    allowed_for: AllowedFor,
 ) -> None:
     if is_public(address) or _is_listed(str(address), port, allow_hosts):
         return
     if host == "localhost" and address.is_loopback:
         return
     raise BadUrl(
-        f"{host} is at {address}, an address inside the network; "
-        "if its owner wants it watched, that address itself must be in watch.allow_hosts"
+        f"{host} is at {address}, an address inside the network; if its owner wants it "
+        f"{allowed_for.purpose}, that address itself must be in {allowed_for.setting}"
     )
 
 

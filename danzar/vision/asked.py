@@ -15,8 +15,7 @@ from danzar.errors import QueueFull
 
 T = TypeVar("T")
 MAX_WAITING = 64
-# The most urgent first.
-_URGENCY = (RequestClass.CHAT, RequestClass.VISION, RequestClass.WATCH, RequestClass.JOB)
+_URGENCY = tuple(RequestClass)
 
 
 class AskedPictures(Generic[T]):

@@ -45,6 +45,9 @@ class Generate(Struct, frozen=True, tag="generate"):
         repeat_penalty: Above 1 makes the last tokens less likely; small models loop without it.
         conversation: Whose turn it is (a channel, say): what the model computed for its earlier
             turns is kept for the next one. ``None`` keeps nothing on purpose.
+        presence_penalty: Lowers the odds of each of the last tokens by so much, -2 to 2.
+        frequency_penalty: The same, times how often it is among them.
+        raw: Go on with the one message's text as it stands, outside of any chat template.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -55,6 +58,9 @@ class Generate(Struct, frozen=True, tag="generate"):
     seed: int | None = None
     stop: tuple[str, ...] = ()
     conversation: str | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    raw: bool = False
 
 
 class CountTokens(Struct, frozen=True, tag="count_tokens"):
@@ -356,9 +362,14 @@ class CaptureEnded(Struct, frozen=True, tag="capture_ended"):
 
 
 class Embeddings(Struct, frozen=True, tag="embeddings"):
-    """One vector of length 1 for each text or picture."""
+    """One vector of length 1 for each text or picture.
+
+    Attributes:
+        tokens: Of the texts together, with the marks at their beginning and end.
+    """
 
     vectors: tuple[tuple[float, ...], ...]
+    tokens: int = 0
 
 
 class GeneratedImages(Struct, frozen=True, tag="generated_images"):
@@ -512,6 +523,7 @@ BACKENDS: dict[str, str] = {
     "ocr": "danzar.backends.ocr:load",
     "media": "danzar.backends.media:load",
     "echo": "danzar.backends.echo:load",
+    "diffusion": "danzar.backends.diffusion:load",
 }
 ENGINES: dict[str, str] = {
     "llama": "llama",
@@ -520,4 +532,5 @@ ENGINES: dict[str, str] = {
     "ocr": "onnx",
     "media": "media",
     "echo": "echo",
+    "diffusion": "diffusion",
 }

@@ -15,6 +15,8 @@ from typing import Any, Final
 import zmq
 from zmq.utils import z85
 
+from danzar.workers.handshakes import HandshakeWatch
+
 log = logging.getLogger(__name__)
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
@@ -55,11 +57,13 @@ class Link:
         socket: Socket,
         on_message: Callable[[bytes], None],
         *,
+        watch: HandshakeWatch,
         zap: Socket | None = None,
         allowed_key: bytes = b"",
     ) -> None:
         self._context = context
         self._socket = socket
+        self._watch = watch
         self._on_message = on_message
         self._zap = zap
         self._allowed_key = allowed_key
@@ -104,7 +108,7 @@ class Link:
 
     def _pump(self) -> None:
         poller = Poller()
-        for socket in (self._socket, self._inbox, self._zap):
+        for socket in (self._socket, self._inbox, self._watch.events, self._zap):
             if socket is not None:
                 poller.register(socket, zmq.POLLIN)
         try:
@@ -118,6 +122,8 @@ class Link:
         ready = dict(poller.poll(self._tick()))
         if self._zap in ready:
             self._authenticate()
+        if self._watch.events in ready:
+            self._watch.read()
         if self._socket in ready:
             _drain(self._socket, self._receive)
         return self._inbox not in ready or self._forward()
@@ -160,6 +166,7 @@ class Link:
         self._zap.send_multipart([frames[0], frames[1], *status, b"", b""])
 
     def _close_sockets(self) -> None:
+        self._watch.close()
         self._socket.close(_LINGER_MS)
         self._inbox.close(0)
         if self._zap is not None:
@@ -172,10 +179,11 @@ def listen(on_message: Callable[[bytes], None], keys: Keys, allowed_key: bytes) 
     zap: Socket = context.socket(zmq.REP)
     zap.bind(_ZAP_ENDPOINT)
     socket = _make_socket(context, keys)
+    watch = HandshakeWatch(context, socket)
     socket.curve_server = True
     socket.zap_domain = b"danzar"
     socket.bind("tcp://127.0.0.1:*")
-    return Link(context, socket, on_message, zap=zap, allowed_key=allowed_key)
+    return Link(context, socket, on_message, watch=watch, zap=zap, allowed_key=allowed_key)
 
 
 def connect(
@@ -184,9 +192,10 @@ def connect(
     """A link to the one listener that owns ``server_key``."""
     context = zmq.Context()
     socket = _make_socket(context, keys)
+    watch = HandshakeWatch(context, socket)
     socket.curve_serverkey = server_key
     socket.connect(endpoint)
-    return Link(context, socket, on_message)
+    return Link(context, socket, on_message, watch=watch)
 
 
 def _make_socket(context: zmq.Context[Any], keys: Keys) -> Socket:

@@ -208,6 +208,7 @@ _KINDS: dict[str, type[errors.DanzarError]] = {
         errors.BackendFailed,
         errors.Cancelled,
         errors.BadInput,
+        errors.PromptTooLong,
         errors.BadPicture,
         errors.BadVideo,
         errors.BadUrl,

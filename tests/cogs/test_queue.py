@@ -18,7 +18,7 @@ from danzar.core.model import Job
 from danzar.core.scheduler import Scheduler
 from tests.core.worlds import gpu, make_scheduler, model
 
-CHAT, VISION, WATCH, JOB = RequestClass
+CHAT, VISION, _, WATCH, JOB = RequestClass
 
 
 @dataclass

@@ -324,7 +324,7 @@ def lines_of(folder: Path, environ: dict[str, str] | None = None) -> list[str]:
             "models",
             "models:\n  m: {backend: lama, role: chat}\n",
             "config/models.yaml:2: models.m.backend: is 'lama'; "
-            "allowed: llama or yolo or clip or ocr or media or echo",
+            "allowed: llama or yolo or clip or ocr or media or echo or diffusion",
             id="a backend that is none",
         ),
         pytest.param(

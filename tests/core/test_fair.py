@@ -13,7 +13,7 @@ from danzar.core.fair import FairQueue
 from danzar.core.queue import default_bounds_s
 from danzar.core.turns import DUE_SHARE
 
-CHAT, VISION, WATCH, JOB = RequestClass
+CHAT, VISION, PICTURE, WATCH, JOB = RequestClass
 BOUNDS_S = default_bounds_s()
 
 
@@ -118,7 +118,7 @@ def test_an_identity_is_in_no_repr():
 LONGEST_S = 2.0
 CROWDED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # Short ones, so that the promise is broken by a few requests in the wrong order.
-SHORT_S = {CHAT: 3.0, VISION: 4.0, WATCH: 9.0, JOB: 20.0}
+SHORT_S = {CHAT: 3.0, VISION: 4.0, PICTURE: 6.0, WATCH: 9.0, JOB: 20.0}
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def crowds(draw):
     at_s, asks = 0.0, []
     for number in range(count):
         at_s += draw(st.sampled_from([0.0, 0.0, 0.1, 1.0, 4.0]))
-        kind = draw(st.sampled_from([CHAT, CHAT, CHAT, CHAT, VISION, WATCH, JOB]))
+        kind = draw(st.sampled_from([CHAT, CHAT, CHAT, CHAT, VISION, PICTURE, WATCH, JOB]))
         asker = Asker(kind, draw(st.sampled_from(["a", "a", "a", "b", "c", None])))
         asks.append(Ask(number, at_s, asker, draw(st.sampled_from([0.5, LONGEST_S, LONGEST_S]))))
     return asks

@@ -26,7 +26,7 @@ from danzar.core.queue import JobQueue, QueueRules, default_bounds_s
 from danzar.core.urgency import most_pressing, placement_key
 from tests.core.worlds import gpu, make_scheduler, model
 
-CHAT, VISION, WATCH, JOB = RequestClass
+CHAT, VISION, _, WATCH, JOB = RequestClass
 RULES = QueueRules()
 UUID = "GPU-0"
 

@@ -1,0 +1,257 @@
+"""The jobs of one machine as its front ends see them: accepts, shows, follows, cancels."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+
+from danzar.config.jobs import JobsConfig
+from danzar.errors import ModelMissing, StoreFailed
+from danzar.jobs.board import Board, Changed, Line
+from danzar.jobs.consumer import Consumer, LocalModels
+from danzar.jobs.contract import (
+    JobEvent,
+    JobMissing,
+    JobNotCompleted,
+    JobOutput,
+    JobQueueFull,
+    JobRequest,
+    JobState,
+    JobView,
+    PartCame,
+    QueueUnavailable,
+    StateCame,
+)
+from danzar.jobs.keeper import Keeper
+from danzar.jobs.order import UNMEASURED_RETRY_S, check_request, retry_after_s, score
+from danzar.jobs.record import Ending, JobRecord, Standing, new_id, unpack_output, view_of
+from danzar.jobs.store import JobStore, Kept
+from danzar.running import running
+
+_DEFAULT_CANCEL = "It was cancelled."
+
+
+class JobService:
+    """A ``Jobs``; made by ``danzar.jobs.open_jobs``.
+
+    Attributes:
+        consumer: What runs jobs here; ``None`` where this process runs none.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        board: Board,
+        config: JobsConfig,
+        models: LocalModels,
+    ) -> None:
+        self._store = store
+        self._board = board
+        self._config = config
+        self._models = models
+        self.consumer: Consumer | None = None
+        self._keeper = Keeper(store, board, config)
+        self._accepting: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator["JobService"]:
+        """Look after the accepted jobs while the context lasts."""
+        async with running(self._keeper.run()):
+            try:
+                await self._keeper.first_contact()
+                yield self
+            finally:
+                await self._keeper.last_ends()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the queue's server answers; always, where the queue is this process."""
+        return self._keeper.connected
+
+    @property
+    def queue_host(self) -> str:
+        """Where the queue is, without a secret."""
+        return self._board.host
+
+    async def submit(self, request: JobRequest) -> JobView:
+        """As in ``Jobs``."""
+        check_request(request)
+        await self._check_model(request.model)
+        with self._room_for(request.model, await self._line(request.model)):
+            record = self._record(request)
+            try:
+                await self._store.accept(record)
+            except StoreFailed as exc:
+                raise QueueUnavailable(f"The job can't be kept: {exc}") from exc
+            place = await self._put(record)
+        self._keeper.accepted(record, is_put=place is not None)
+        return view_of(record, Standing(position=place))
+
+    async def view(self, job_id: str) -> JobView:
+        """As in ``Jobs``."""
+        kept = await self._store.find(job_id)
+        if kept is not None:
+            return await self._view(kept)
+        found = await self._board.look(job_id)
+        if found is None:
+            raise _missing(job_id)
+        return view_of(*found)
+
+    async def output(self, job_id: str) -> JobOutput:
+        """As in ``Jobs``."""
+        view = await self.view(job_id)
+        if view.state is not JobState.COMPLETED:
+            text = f"Job {job_id} is {view.state.value}: it has no result."
+            raise JobNotCompleted(text, view)
+        data = await self._store.output(job_id)
+        if data is None:
+            data = await self._board.output(job_id)
+        if data is None:
+            raise JobMissing(f"The result of job {job_id} is not kept any more.")
+        return await asyncio.to_thread(unpack_output, data)
+
+    async def cancel(self, job_id: str, reason: str = _DEFAULT_CANCEL) -> JobView:
+        """As in ``Jobs``."""
+        ending = Ending(JobState.CANCELLED, reason)
+        kept = await self._store.find(job_id)
+        if kept is not None and kept.standing is not None:
+            return kept.view
+        try:
+            found = None if kept is not None else await self._board.look(job_id)
+            if kept is None and found is None:
+                raise _missing(job_id)
+            record = kept.record if kept is not None else found[0] if found else None
+            if record is not None:
+                await self._board.finish(record, ending)
+        except QueueUnavailable:
+            if kept is None:
+                raise
+            await self._keeper.end_here(kept, ending)
+        return await self.view(job_id)
+
+    async def follow(self, job_id: str) -> AsyncGenerator[JobEvent]:
+        """As in ``Jobs``."""
+        async with aclosing(self._board.events(job_id)) as events:
+            view = await self.view(job_id)
+            yield StateCame(view)
+            if view.state.ended:
+                return
+            async for event in events:
+                if isinstance(event, PartCame):
+                    if event.attempt >= view.attempt:
+                        yield event
+                    continue
+                with contextlib.suppress(QueueUnavailable):
+                    now = await self.view(job_id)
+                    if now == view or (now.state.ended and event == Changed()):
+                        continue  # its last parts come before its end
+                    view = now
+                    yield StateCame(view)
+                    if view.state.ended:
+                        return
+
+    async def waiting(self) -> Mapping[str, int]:
+        """As in ``Jobs``."""
+        try:
+            return await self._board.waiting()
+        except QueueUnavailable:
+            kept = await self._store.open_jobs("", self._config.max_waiting)
+            return Counter(k.record.request.model for k in kept)
+
+    async def unfinished(self, owner: str | None) -> int:
+        """As in ``Jobs``."""
+        return await self._store.unfinished(owner)
+
+    async def recent(self, limit: int = 50) -> tuple[JobView, ...]:
+        """As in ``Jobs``."""
+        return tuple([await self._view(kept) for kept in await self._store.recent(limit)])
+
+    async def known_models(self) -> frozenset[str]:
+        """As in ``Jobs``."""
+        here = frozenset(self._models())
+        try:
+            return here | (await self._board.takers()).keys()
+        except QueueUnavailable:
+            return here
+
+    async def takers(self) -> Mapping[str, tuple[str, ...]]:
+        """Nodes that take jobs now, by model; those without any were there within a day."""
+        return await self._board.takers()
+
+    async def _view(self, kept: Kept) -> JobView:
+        """A job of ours: what the disk says where it has ended, else what the queue says."""
+        if kept.standing is not None:
+            return kept.view
+        job_id = kept.record.job_id
+        try:
+            found = await self._board.look(job_id)
+            if found is not None and not found[1].state.ended:
+                return view_of(*found)
+            await self._keeper.take_up([job_id])
+        except QueueUnavailable:
+            return kept.view
+        now = await self._store.find(job_id)
+        return kept.view if now is None else now.view
+
+    async def _check_model(self, model: str) -> None:
+        if model in self._models():
+            return
+        if model not in await self._board.takers():
+            known = ", ".join(sorted(await self.known_models())) or "none"
+            raise ModelMissing(f"No machine takes jobs for a model {model!r}; known: {known}.")
+
+    async def _line(self, model: str) -> Line:
+        try:
+            return await self._board.line(model)
+        except QueueUnavailable:
+            return Line(await self._store.unfinished(of_all=True), 0, None)
+
+    @contextmanager
+    def _room_for(self, model: str, line: Line) -> Iterator[None]:
+        """Hold one of the places among those that may wait.
+
+        Raises:
+            JobQueueFull: There is none.
+        """
+        limit = self._config.max_waiting
+        if line.waiting + self._accepting[model] >= limit:
+            again_s = retry_after_s(line.mean_run_s, line.running)
+            measured = "" if again_s == UNMEASURED_RETRY_S else " as fast as jobs go now"
+            text = (
+                f"{line.waiting} jobs wait for {model} already (jobs.max_waiting is {limit}). "
+                f"Try again in {again_s:.0f} s{measured and ','}{measured}."
+            )
+            raise JobQueueFull(text, again_s)
+        self._accepting[model] += 1
+        try:
+            yield
+        finally:
+            self._accepting[model] -= 1
+
+    def _record(self, request: JobRequest) -> JobRecord:
+        now = time.time()
+        deadline_s = request.deadline_s
+        return JobRecord(
+            job_id=new_id(),
+            request=request,
+            home=self._store.home,
+            submitted_at=now,
+            score=score(now, request.priority, self._config.seconds_per_priority),
+            deadline_at=None if deadline_s is None else now + deadline_s,
+            shared_s=self._config.shared_s,
+        )
+
+    async def _put(self, record: JobRecord) -> int | None:
+        """Its place in the queue; ``None``: the keeper puts it there later."""
+        if not self._keeper.connected:
+            return None
+        try:
+            return await self._board.put_one(record)
+        except QueueUnavailable:
+            return None
+
+
+def _missing(job_id: str) -> JobMissing:
+    return JobMissing(f"There is no job {job_id[:64]!r}, or it is not kept any more.")
