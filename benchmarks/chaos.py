@@ -4,8 +4,9 @@
 
 Real Redis with its file (AOF), two real ``danzar node`` in network namespaces of their own (TLS,
 ACLs), real models on simulated cards, and a process that accepts the jobs. A worker process is
-killed every 5 s; in turn, a machine, Redis and the accepting process are killed with SIGKILL and
-come back. Needs root for the namespaces; without it, both machines are on loopback, and it says so.
+killed every 5 s; from time to time, a machine, Redis and the accepting process are killed with
+SIGKILL and come back. Needs root for the namespaces; without it, both machines are on loopback, and
+it says so.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,8 +45,8 @@ class Plan:
     """How much is asked, of which models (``None``: all), and how often what dies. Seconds.
 
     Attributes:
-        worker_lives_s: A worker is at least so old when it is killed: importing torch takes that
-            long on two cores, and what is always killed before it is loaded ends no job.
+        worker_lives_s: A worker is at least so old when it is killed: importing torch takes up to
+            that long on two busy cores, and what is killed before it is loaded ends no job.
     """
 
     jobs: int = 1000
@@ -53,10 +55,10 @@ class Plan:
     pace_s: float = 0.1
     lease_s: float = 4.0
     worker_every_s: float = 5.0
-    worker_lives_s: float = 15.0
-    machine_every_s: float = 25.0
-    redis_every_s: float = 45.0
-    front_every_s: float = 60.0
+    worker_lives_s: float = 30.0
+    machine_every_s: float = 60.0
+    redis_every_s: float = 75.0
+    front_every_s: float = 90.0
     limit_s: float = 3000.0
     namespaces: bool = True
     tiny_diffusion: Path | None = None
@@ -282,8 +284,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--loopback", action="store_true", help="no network namespaces")
     parser.add_argument("--tiny-sd", type=Path, help="a folder with a small diffusion pipeline")
+    parser.add_argument("--worker-lives-s", type=float, default=Plan.worker_lives_s)
+    parser.add_argument("--machine-every-s", type=float, default=Plan.machine_every_s)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with it
     plan = Plan(asked.jobs, asked.seed, namespaces=not asked.loopback, tiny_diffusion=asked.tiny_sd)
     report = run(plan)
     print_report(report)

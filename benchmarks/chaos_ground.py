@@ -18,7 +18,7 @@ from pathlib import Path
 from danzar.keys.home import Wish, init_home
 
 MACHINES = ("pc1", "pc2")
-_TLS_PORT = 6391
+_FIRST_OCTETS = f"10.{64 + os.getpid() % 128}"  # runs at the same time do not meet
 _PATIENCE_S = 30.0
 
 
@@ -75,12 +75,16 @@ def why_no_namespaces() -> str | None:
     return None
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _loopback(folder: Path, note: str) -> Ground:
     data = folder / "redis"
     data.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(data), "--save", ""]
     command = ["redis-server", *options, "--appendonly", "yes", "--appendfsync", "everysec"]
     queue = {"url": f"redis://127.0.0.1:{port}/0"}
@@ -88,20 +92,20 @@ def _loopback(folder: Path, note: str) -> Ground:
 
 
 def _over_tls(folder: Path, inside: dict[str, list[str]], hosts: tuple[str, ...]) -> Ground:
-    home = folder / "keys"
+    home, port = folder / "keys", _free_port()
     nodes = ("front", *MACHINES)
-    init_home(home, Wish((*hosts, "127.0.0.1"), nodes, _TLS_PORT), datetime.now(UTC))
+    init_home(home, Wish((*hosts, "127.0.0.1"), nodes, port), datetime.now(UTC))
     (home / "server" / "data").mkdir(exist_ok=True)
     queue = {
         name: {
-            "url": f"rediss://{hosts[0]}:{_TLS_PORT}/0",
+            "url": f"rediss://{hosts[0]}:{port}/0",
             "keys": str(home / "nodes" / name),
         }
         for name in nodes
     }
     command = ["redis-server", str(home / "server" / "redis.conf")]
     note = "two machines in network namespaces, Redis with TLS, client certificates and ACLs"
-    return Ground(note, command, _TLS_PORT, queue, inside)
+    return Ground(note, command, port, queue, inside)
 
 
 @contextlib.contextmanager
@@ -117,7 +121,7 @@ def _wires() -> Iterator[tuple[dict[str, list[str]], tuple[str, ...]]]:
 
 @contextlib.contextmanager
 def _wire(name: str, number: int) -> Iterator[str]:
-    host, guest = f"10.213.{number}.1", f"10.213.{number}.2"
+    host, guest = (f"{_FIRST_OCTETS}.{number}.{last}" for last in (1, 2))
     near, far = f"dzn{os.getpid() % 100000}{number}", f"dzf{os.getpid() % 100000}{number}"
     _ip("netns", "add", name)
     try:

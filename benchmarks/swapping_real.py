@@ -30,6 +30,7 @@ from danzar.config.load import load_config
 from danzar.config.models import ModelEntry
 from danzar.config.settings import Config
 from danzar.core.asker import Asker, RequestClass
+from danzar.core.book import LeaseState
 from danzar.core.device import CPU_UUID
 from danzar.errors import DanzarError
 from danzar.inference import Outcome
@@ -158,10 +159,14 @@ async def run_one(services: Services, ask: Ask, begun_s: float, tally: Tally) ->
 
 
 async def look(services: Services, tally: Tally) -> None:
-    """See ever again that no more is booked than there is."""
+    """See ever again that no more is booked than there is.
+
+    What an unload is giving back is left out: the driver may show it free before that is told.
+    """
     ledger = services.manager.scheduler.ledger
     while True:
-        leased = sum(x.size_bytes for x in ledger.leases() if x.device_uuid != CPU_UUID)
+        held = (x for x in ledger.leases() if x.state in (LeaseState.CLAIMED, LeaseState.RESIDENT))
+        leased = sum(x.size_bytes for x in held if x.device_uuid != CPU_UUID)
         tally.most_leased = max(tally.most_leased, leased)
         tally.pids |= set(services.manager.worker_pids())
         await asyncio.sleep(0.05)

@@ -3,6 +3,7 @@
 mypy can't infer the types of discord.py's hybrid decorators, hence the ``arg-type`` ignores.
 """
 
+import asyncio
 import re
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,7 @@ from danzar.workers.contract import GenerateImages
 
 Context = commands.Context[Any]
 _MOST_CHOICES = 25
+_LEAVING_S = 5.0
 # `!imagine video: a dragon`; without the colon it is a picture of a video game.
 _VIDEO = re.compile(r"\s*video\s*:\s*", re.IGNORECASE)
 
@@ -38,7 +40,7 @@ class ImagineCog(commands.Cog, name="Imagine"):
     ) -> None:
         self._bot = bot
         self._pictures = pictures
-        self._running: set[PictureReply] = set()
+        self._running: dict[PictureReply, asyncio.Task[None]] = {}
         rules = config.bot.imagine
         self._rules = rules
         self._admission = Admission(
@@ -55,6 +57,13 @@ class ImagineCog(commands.Cog, name="Imagine"):
             audit=audit,
             max_pixels=None,
         )
+
+    async def cog_unload(self) -> None:
+        """Say under every picture that is being made that it will not come."""
+        for reply in self._running:
+            reply.stop("Danzar was stopped; ask again when it is back")
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=_LEAVING_S)
 
     @commands.hybrid_command(description="Make a picture from words")  # type: ignore[arg-type]
     @app_commands.describe(
@@ -126,7 +135,7 @@ class ImagineCog(commands.Cog, name="Imagine"):
         """Whoever deletes a picture that is being made does not want it: the worker is free."""
         for reply in self._running:
             if reply.message_id == event.message_id:
-                reply.give_up()
+                reply.stop("given up")
 
     async def _press(self, interaction: discord.Interaction[Any], request: PictureRequest) -> None:
         """A button under a picture asks for another one, for whoever pressed it."""
@@ -147,11 +156,11 @@ class ImagineCog(commands.Cog, name="Imagine"):
             most = (await self._pictures.sizes(kind)).max_pixels
             rules = replace(self._reply_rules, max_pixels=most)
             reply = PictureReply(target, user, self._pictures, rules, request)
-            self._running.add(reply)
+            self._running[reply] = asyncio.create_task(reply.run())
             try:
-                await reply.run()
+                await self._running[reply]
             finally:
-                self._running.discard(reply)
+                del self._running[reply]
 
 
 def size_choices(base: Size, current: str) -> list[app_commands.Choice[str]]:

@@ -99,8 +99,8 @@ def _state(request: PictureRequest, phase: Phase) -> str:  # noqa: PLR0911 (one 
             return _working(placed, steps)
         case WaitingForRoom(most_s):
             return f"⏳ Waiting for room, for {_time(most_s)} at most."
-        case Smaller(run, lines):
-            return _smaller(request, run.request, lines)
+        case Smaller():
+            return _smaller(request, phase)
         case NoRoom(text):
             return f"❌ {text}. Room may come back when a game or another model ends."
         case Stopped(why):
@@ -127,11 +127,10 @@ def _working(placed: Placed, steps: Steps | None) -> str:
     return f"`{bar(steps)}` step {steps.done}/{steps.total}{left} · {placed.device_text}"
 
 
-def _smaller(asked: PictureRequest, offered: PictureRequest, lines: tuple[str, ...]) -> str:
-    changes = "\n".join(f"- {inert(line)}" for line in lines)
-    return (
-        f"🔧 {size_text(asked)} does not fit just now. It would as {size_text(offered)}:\n{changes}"
-    )
+def _smaller(asked: PictureRequest, offer: Smaller) -> str:
+    changes = "\n".join(f"- {inert(line)}" for line in offer.lines)
+    why = "does not fit just now" if offer.for_now else "is more than my model is set up for"
+    return f"🔧 {size_text(asked)} {why}. It would go as {size_text(offer.run.request)}:\n{changes}"
 
 
 def _ended(made: Made, left_out: tuple[File, ...]) -> str:

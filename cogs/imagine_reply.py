@@ -92,7 +92,7 @@ class PictureReply:
             target,
             self._look,
             interval_s=rules.progress_interval_s,
-            on_gone=self.give_up,
+            on_gone=lambda: self.stop("given up"),
         )
         self._steps: Steps | None = None
         self._preview: Picture | None = None
@@ -119,9 +119,11 @@ class PictureReply:
         """Of the message that shows it; ``None`` before it is sent."""
         return self._message.message_id
 
-    def give_up(self) -> None:
-        """Nobody wants it any more: its message is gone."""
-        self._stop("given up")
+    def stop(self, why: str) -> None:
+        """End it here; closing the generator stops the computing."""
+        if self._work is not None and not self._work.done():
+            self._turn(Stopped(why))
+            self._work.cancel()
 
     # --- following -------------------------------------------------------------------------
 
@@ -153,7 +155,7 @@ class PictureReply:
 
     async def _ask(self, decision: Smaller | NoRoom) -> Answer:
         """Let the person choose; no answer is an answer, too."""
-        question = self._question(offers_smaller=isinstance(decision, Smaller))
+        question = self._question(decision)
         self._view = question
         self._turn(decision)
         await question.wait()
@@ -202,12 +204,6 @@ class PictureReply:
         if self._group is not None and not isinstance(phase, Stopped | Failed | Ended):
             self._message.touch(self._group)
 
-    def _stop(self, why: str) -> None:
-        """End it here; closing the generator stops the computing."""
-        if self._work is not None and not self._work.done():
-            self._turn(Stopped(why))
-            self._work.cancel()
-
     # --- showing ---------------------------------------------------------------------------
 
     def _look(self) -> Look:
@@ -248,11 +244,13 @@ class PictureReply:
         stop = Button("Stop", self._on_stop, discord.ButtonStyle.danger)
         return PictureButtons([stop], may_press=self._may_press)
 
-    def _question(self, *, offers_smaller: bool) -> PictureButtons:
-        style = discord.ButtonStyle.primary
-        first = [Button("Make it smaller", self._answers("smaller"), style)]
-        rest = [Button("Wait", self._answers("wait")), Button("Cancel", self._answers("cancel"))]
-        buttons = [*first, *rest] if offers_smaller else rest
+    def _question(self, decision: Smaller | NoRoom) -> PictureButtons:
+        buttons = [Button("Cancel", self._answers("cancel"))]
+        if isinstance(decision, NoRoom) or decision.for_now:
+            buttons.insert(0, Button("Wait", self._answers("wait")))
+        if isinstance(decision, Smaller):
+            style = discord.ButtonStyle.primary
+            buttons.insert(0, Button("Make it smaller", self._answers("smaller"), style))
         return PictureButtons(buttons, may_press=self._may_press, timeout_s=_ANSWER_S)
 
     def _end_buttons(self) -> PictureButtons:
@@ -310,7 +308,7 @@ class PictureReply:
         await self._rules.again(interaction, wanted)
 
     async def _on_stop(self, interaction: discord.Interaction[Any]) -> None:
-        self._stop("stopped")
+        self.stop("stopped")
         await interaction.response.defer()
         if interaction.user.id != self._asker.id:
             actor, whose = interaction.user, self._asker

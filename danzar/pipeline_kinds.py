@@ -15,6 +15,8 @@ from danzar.errors import BadInput, ModelRefused
 INDEX_FILE: Final = "model_index.json"
 # Side of the square that the autoencoder decodes at once where it decodes in tiles.
 TILE_PX: Final = {"picture": 512, "video": 256}
+# An autoencoder keeps the first frame by itself, and then so many as one.
+FRAME_STEP: Final = 4
 _TURBO_SPACING: Final = "trailing"
 # At 1 and below, diffusers computes the prompt alone.
 _NO_GUIDANCE: Final = 1.0
@@ -230,6 +232,7 @@ def check_size(limits: Limits, width: int, height: int, frames: int = 1) -> None
             f"{width} x {height} are {width * height} pixels; this model has room for "
             f"{limits.max_pixels}, for example {near_width} x {near_height}"
         )
+    check_frames(frames)
     if not 1 <= frames <= limits.max_frames:
         raise BadInput(f"frames is {frames}; this model has room for 1 to {limits.max_frames}")
 
@@ -245,6 +248,20 @@ def check_grid(kind: PipelineKind, width: int, height: int) -> None:
         if side < grid or side % grid:
             near = max(grid, round(side / grid) * grid)
             raise BadInput(f"{name} is {side}; it must be a multiple of {grid}, for example {near}")
+
+
+def check_frames(frames: int) -> None:
+    """Refuse a number of frames that no video autoencoder here can make.
+
+    Raises:
+        BadInput: With the nearest number that it can.
+    """
+    if frames < 1 or (frames - 1) % FRAME_STEP:
+        near = max(0, round((frames - 1) / FRAME_STEP)) * FRAME_STEP + 1
+        raise BadInput(
+            f"frames is {frames}; it must be one more than a multiple of {FRAME_STEP}, for example "
+            f"{near}"
+        )
 
 
 def fit_size(limits: Limits, width: int, height: int) -> tuple[int, int]:

@@ -14,7 +14,8 @@ from danzar.config.settings import Config
 from danzar.keys.address import probe_queue, queue_address
 from danzar.keys.errors import KeysError
 from danzar.keys.expiry import Expiry, read_expiries
-from danzar.keys.home import HOME_FILE, HomeFacts, certificate_files, read_facts
+from danzar.keys.home import HOME_FILE, certificate_files, read_facts
+from danzar.keys.home_files import HomeFacts
 from danzar.keys.node_folder import CERTIFICATE_FILE, read_node_folder
 from danzar.keys.queue_url import QueueUrl
 from danzar.nodes.shared_queue import key_folder

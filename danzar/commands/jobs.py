@@ -48,6 +48,7 @@ async def ask(config: Config, wish: AnyWish) -> Json:
 def print_jobs(answer: Json, console: Console) -> None:
     """One row for each job, the newest first."""
     rows = table("job", "model", "state", "accepted", "took", "node", "device", "remark")
+    rows.columns[0].no_wrap = True  # to be copied
     for job in answer["jobs"]:
         rows.add_row(
             job["job_id"],

@@ -17,7 +17,9 @@ from danzar.commands.doctor_keys import (
     to_finding,
 )
 from danzar.errors import DanzarError
-from danzar.keys.home import HomeFacts, node_home, server_conf
+from danzar.keys.home import node_home, server_conf
+from danzar.keys.home_files import HomeFacts
+from danzar.keys.operators import OPERATORS_FILE
 
 
 def print_overview(shown: Overview, console: Console) -> None:
@@ -51,13 +53,25 @@ def print_next_steps(home: Path, facts: HomeFacts) -> None:
     say(console, f"Keep {home / 'ca'} to yourself: whoever has it can let machines in.")
 
 
-def print_changed(home: Path, facts: HomeFacts, changed: Sequence[str]) -> None:
+def print_changed(
+    home: Path, facts: HomeFacts, changed: Sequence[str], operators_before: bytes
+) -> None:
     """What to do after a node's keys changed."""
     console = terminal.console()
     say(console, f"Nodes now: {', '.join(facts.nodes)}. Restart Redis, so that it knows that:")
     say(console, f"     redis-server {quoted(server_conf(home))}")
     for node in changed:
         say(console, f"Carry {node_home(home, node)} to {node}; its old folder is no longer good.")
+    others = [node for node in facts.nodes if node not in changed]
+    if others and operators_bytes(home) != operators_before:
+        file = home / OPERATORS_FILE
+        say(console, f"Carry {file} to {', '.join(others)} too, into the folder of their keys.")
+
+
+def operators_bytes(home: Path) -> bytes:
+    """Who may command now; empty where there is no home of keys."""
+    file = home / OPERATORS_FILE
+    return file.read_bytes() if file.exists() else b""
 
 
 def check(

@@ -87,8 +87,9 @@ def _node(
     from danzar.keys.home import add_node
 
     home = doctor_keys.home_folder(out, config)
+    before = keys.operators_bytes(home)
     facts = add_node(home, name, datetime.now(UTC), operator=operator, force=force)
-    keys.print_changed(home, facts, (name,))
+    keys.print_changed(home, facts, (name,), before)
 
 
 def _renew(
@@ -99,12 +100,14 @@ def _renew(
 ) -> None:
     """New certificates and passwords by the same authority; the old passwords end."""
     from danzar.commands import doctor_keys, keys
-    from danzar.keys.home import SERVER, renew
+    from danzar.keys.home import renew
+    from danzar.keys.home_files import SERVER
 
     home = doctor_keys.home_folder(out, config)
+    before = keys.operators_bytes(home)
     facts = renew(home, names or (), also or (), datetime.now(UTC))
     changed = tuple(name for name in names or facts.nodes if name != SERVER)
-    keys.print_changed(home, facts, changed)
+    keys.print_changed(home, facts, changed, before)
 
 
 def _remove(name: NodeArgument, out: OutOption = None, config: ConfigOption = None) -> None:
@@ -113,8 +116,9 @@ def _remove(name: NodeArgument, out: OutOption = None, config: ConfigOption = No
     from danzar.keys.home import remove_node
 
     home = doctor_keys.home_folder(out, config)
+    before = keys.operators_bytes(home)
     facts = remove_node(home, name)
-    keys.print_changed(home, facts, ())
+    keys.print_changed(home, facts, (), before)
 
 
 def _show(out: OutOption = None, as_json: JsonOption = False, config: ConfigOption = None) -> None:

@@ -10,8 +10,6 @@ from danzar.config.node import NodeSettings
 from danzar.config.settings import Config
 from danzar.config.vram import DeviceSettings
 from danzar.errors import BadInput
-from danzar.keys.node_folder import keys_node_name
-from danzar.nodes.shared_queue import key_folder
 
 _size = TypeAdapter(Size).validate_python
 _device = TypeAdapter(DeviceName).validate_python
@@ -25,20 +23,15 @@ def with_queue(config: Config, queue: str | None, keys: Path | None) -> Config:
 
 
 def with_name(config: Config, name: str | None) -> Config:
-    """The settings with this node's name: as given, as configured, else as its keys are made out.
+    """The settings with this node's name; ``None`` leaves what they say.
 
     Raises:
         BadInput: It is no name of a node.
-        danzar.keys.errors.KeyFileBad: The key folder is damaged.
     """
-    node = config.bot.node
-    folder = key_folder(config)
-    if name is None and node.name is None and folder is not None:
-        name = keys_node_name(folder)
     if name is None:
         return config
     try:
-        node = NodeSettings.model_validate({**node.model_dump(), "name": name})
+        node = NodeSettings.model_validate({**config.bot.node.model_dump(), "name": name})
     except ValidationError as exc:
         form = "1 to 32 small letters, digits, hyphens and underscores, a letter or digit first"
         raise BadInput(f"{name!r} is no name for a node; allowed: {form}") from exc

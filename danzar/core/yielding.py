@@ -59,8 +59,20 @@ def rebase(state: State, instance: Instance) -> None:
             continue
         before = instance.foreign_before.get(share.device_uuid)
         if before is None or not any(p.used_bytes is not None for p in device.processes):
-            before = state.ledger.room(device).foreign_bytes(state.own_pids)
+            before = _seem_to_hold(state, device, before)
         watch.foreign_base_bytes = before
+
+
+def _seem_to_hold(state: State, device: DeviceSnapshot, before: int | None) -> int | None:
+    """Bytes of others by what is booked; where loads or unloads are under way, no less than before.
+
+    What is given back and still booked would else be taken off what others hold.
+    """
+    room = state.ledger.room(device)
+    held = room.foreign_bytes(state.own_pids)
+    if held is None or not (room.claimed_bytes or room.releasing()):
+        return held
+    return max(held, before or 0)
 
 
 def come_back(state: State, now_s: float) -> list[Effect]:

@@ -16,7 +16,7 @@ from typing import Any
 from danzar.core.footprint import Footprint
 from danzar.core.variant import Rung, Setting, Variant
 from danzar.estimate.diffusion_parts import Network, Parts, read_parts
-from danzar.pipeline_kinds import TILE_PX, Limits, find_kind, fit_size, limits_of
+from danzar.pipeline_kinds import FRAME_STEP, TILE_PX, Limits, find_kind, fit_size, limits_of
 from danzar.units import MIB
 
 # A process that computes with torch, diffusers and transformers; seen on Linux.
@@ -38,7 +38,6 @@ _ALLOCATOR = 1.10
 _DEFAULT_CHANNELS = 320
 _DEFAULT_VAE_CHANNELS = 128
 _LATENT_SIDE = 8
-_WAN_FRAMES = 4
 # Blocks that are on the card where they come in turn: the one at work and the one before it.
 _BLOCKS_HERE = 2
 # A rung that saves less than this share is not worth what it costs.
@@ -111,7 +110,7 @@ class DiffusionEstimate:
                 yield Rung.OFFLOAD, way
         for _ in range(_SHRINKS):
             if way.max_frames > _LEAST_FRAMES:
-                frames = max(_LEAST_FRAMES, way.max_frames // 2 // _WAN_FRAMES * _WAN_FRAMES + 1)
+                frames = max(_LEAST_FRAMES, way.max_frames // 2 // FRAME_STEP * FRAME_STEP + 1)
                 way = replace(way, max_frames=frames)
             elif way.max_pixels > _LEAST_PIXELS:
                 way = replace(way, max_pixels=max(_LEAST_PIXELS, way.max_pixels // 2))
@@ -194,7 +193,7 @@ class DiffusionEstimate:
             heads = int(config.get("num_attention_heads", 12))
             width = heads * int(config.get("attention_head_dim", 128))
             inner = int(config.get("ffn_dim", 4 * width))
-            tokens = latent / 4 * ((way.max_frames - 1) // _WAN_FRAMES + 1)
+            tokens = latent / 4 * ((way.max_frames - 1) // FRAME_STEP + 1)
             return tokens * (_TRANSFORMER * width + _FEED_FORWARD * inner + _TOKEN)
         channels = int((config.get("block_out_channels") or [_DEFAULT_CHANNELS])[0])
         first = str((config.get("down_block_types") or ["CrossAttn"])[0])

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from danzar.config.base import Settings
 from danzar.http.api_errors import ApiError
-from danzar.http.api_params import refusal
+from danzar.http.api_params import refusal, refuse_crowd
 
 _MOST_LINES = 5
 _LONGEST_PARAM = 200
@@ -22,7 +22,10 @@ def invalid(error: RequestValidationError, route: object) -> ApiError:
     """The answer to a request that is not as its route wants it."""
     if isinstance(error.body, bytes):
         return ApiError(400, "the body must be JSON: send Content-Type: application/json")
-    return _of_own_model(error, route) or _of_details(error)
+    try:
+        return _of_own_model(error, route) or _of_details(error)
+    except ApiError as crowd:
+        return crowd
 
 
 def _of_own_model(error: RequestValidationError, route: object) -> ApiError | None:
@@ -31,6 +34,7 @@ def _of_own_model(error: RequestValidationError, route: object) -> ApiError | No
     model = None if field is None else field.field_info.annotation
     if not (isinstance(model, type) and issubclass(model, Settings)):
         return None
+    refuse_crowd(error.body, _BODY)
     try:
         model.model_validate(error.body)
     except ValidationError as exc:

@@ -16,6 +16,7 @@ from danzar.workers.contract import ChatMessage, Generate, GenerateImages, Gener
 MAX_SEED = 2**32 - 1
 _MAX_TEXT_CHARS = 50_000
 _MOST_LINES = 5
+_MOST_KEYS = 64
 # As VramCram calls them.
 ALIASES = {"sample_steps": "steps", "cfg_scale": "guidance"}
 
@@ -134,10 +135,21 @@ def read_params(kind: JobKind, params: dict[str, Any]) -> AnyParams:
         ApiError: 400; the first mistake, by its key, with the nearest known one.
     """
     model = PARAMS[kind]
+    refuse_crowd(params, "params")
     try:
         return model.model_validate(params)
     except ValidationError as exc:
         raise refusal(model, params, exc, ("params",)) from exc
+
+
+def refuse_crowd(data: object, name: str) -> None:
+    """Refuse an object with far more keys than there are, before each of them is explained.
+
+    Raises:
+        ApiError: 400.
+    """
+    if isinstance(data, dict) and len(data) > _MOST_KEYS:
+        raise ApiError(400, f"{name} has {len(data)} keys; at most {_MOST_KEYS}", param=name)
 
 
 def refusal(

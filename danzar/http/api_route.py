@@ -1,6 +1,7 @@
 """How a JSON body is read: strictly, and with a bound on what it can cost."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ from fastapi.routing import APIRoute
 
 from danzar.http.api_errors import ApiError
 
-# Decoding so many values takes about 10 ms; a text may be as long as the body may be.
-_MOST_VALUES = 200_000
+# Decoding so many takes about 10 ms. They count in texts, too, which may be long.
+_MOST_SEPARATORS = 100_000
+# Checking so many, and saying what is wrong with each, takes about as long.
+_MOST_VALUES = 10_000
 _SEPARATORS = (b",", b"[", b"{")
 
 
@@ -45,8 +48,31 @@ def decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON
     Raises:
         ApiError: 400; it is none, too deep, or has too many values.
     """
-    if sum(map(body.count, _SEPARATORS)) > _MOST_VALUES:
-        raise ApiError(400, f"the JSON has more than {_MOST_VALUES} values", code="json_too_large")
+    if sum(map(body.count, _SEPARATORS)) > _MOST_SEPARATORS:
+        raise _too_many(_MOST_SEPARATORS)
+    value = _decode(body)
+    if sum(1 for _ in islice(_values(value), _MOST_VALUES + 1)) > _MOST_VALUES:
+        raise _too_many(_MOST_VALUES)
+    return value
+
+
+def _too_many(most: int) -> ApiError:
+    return ApiError(400, f"the JSON has more than {most} values", code="json_too_large")
+
+
+def _values(value: object) -> Iterator[object]:
+    """The value and everything inside it."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        yield value
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON
     try:
         return msgspec.json.decode(body)
     except RecursionError as exc:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ipaddress
-import json
 import logging
 import os
 import socket
@@ -11,25 +10,17 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from danzar.config.api import ApiSettings, is_loopback
 from danzar.errors import DanzarError
-from danzar.http.api_errors import error_body
 from danzar.http.api_keys import ApiKeys
-from danzar.http.api_shell import ABORT
+from danzar.http.api_protocol import GuardedProtocol, SocketProtocol
 
 log = logging.getLogger(__name__)
 
-_HEAD_TIMEOUT_S = 20.0
-_MAX_HEAD_BYTES = 64 * 1024
-_MAX_CONNECTIONS = 1000
 _BACKLOG = 256
 _IDLE_S = 30
 _TICK_S = 1.0
@@ -121,8 +112,8 @@ def _address(settings: ApiSettings, listener: socket.socket) -> str:
 def _uvicorn_config(app: ASGIApp, settings: ApiSettings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=_GuardedProtocol,
-        ws=_SocketProtocol,
+        http=GuardedProtocol,
+        ws=SocketProtocol,
         ws_max_size=settings.max_body,
         lifespan="off",
         log_config=None,
@@ -130,7 +121,6 @@ def _uvicorn_config(app: ASGIApp, settings: ApiSettings) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=_MAX_CONNECTIONS,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         ssl_certfile=settings.tls_certificate,
@@ -180,69 +170,3 @@ class _Server(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_S):
                     await self._stopped.wait()
-
-
-class _SocketProtocol(WebSocketsSansIOProtocol):
-    """Can be dropped at once, and knows that a refusal with a body is an answer, too."""
-
-    async def run_asgi(self) -> None:
-        self.scope["state"][ABORT] = self.transport.abort
-        await super().run_asgi()
-
-    async def send(self, message: ASGISendEvent) -> None:
-        await super().send(message)
-        is_refusal = message["type"] == "websocket.http.response.body"
-        if is_refusal and not message.get("more_body", False):
-            self.handshake_complete = True
-
-
-class _GuardedProtocol(HttpToolsProtocol):
-    """Bounds the time and bytes that a request's head may take; its errors are JSON, too."""
-
-    _head_timer: asyncio.TimerHandle | None = None
-    _head_bytes = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast("asyncio.Transport", transport))
-        self._begin_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
-            self._end_head()
-            self.send_400_response("the request's head is too long")
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["state"][ABORT] = self.transport.abort
-        self._begin_head()
-
-    def on_headers_complete(self) -> None:
-        self._end_head()
-        super().on_headers_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, and close."""
-        body = json.dumps(error_body(msg)).encode()
-        head = (
-            STATUS_LINE[400],
-            b"content-type: application/json\r\nconnection: close\r\n",
-            b"content-length: %d\r\n\r\n" % len(body),
-        )
-        self.transport.write(b"".join((*head, body)))
-        self.transport.close()
-
-    def _begin_head(self) -> None:
-        if self._head_timer is None:
-            self._head_bytes = 0
-            self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self.transport.abort)
-
-    def _end_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None

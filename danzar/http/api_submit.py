@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from danzar.http.api_auth import Caller
 from danzar.http.api_bodies import JobBody
 from danzar.http.api_errors import ApiError
-from danzar.http.api_params import read_params, refusal
+from danzar.http.api_params import read_params, refusal, refuse_crowd
 from danzar.http.api_parts import ApiParts
 from danzar.http.api_targets import find_target
 from danzar.jobs.contract import JobMissing, JobRequest, JobView
@@ -21,6 +21,7 @@ def read_job(data: Any) -> JobBody:  # noqa: ANN401 - any JSON
     """
     if not isinstance(data, dict):
         raise ApiError(400, "a job is a JSON object: {model, prompt, params}")
+    refuse_crowd(data, "the job")
     try:
         return JobBody.model_validate(data)
     except ValidationError as exc:

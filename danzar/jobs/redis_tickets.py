@@ -23,6 +23,7 @@ from danzar.errors import DanzarError
 from danzar.jobs.board import Pull
 from danzar.jobs.contract import QueueUnavailable
 from danzar.jobs.redis_link import PREFIX, WAKE_CHANNEL, RedisLink, model_keys
+from danzar.keys.plain_arguments import use_plain_arguments
 from danzar.running import running
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ _RECONNECT = timedelta(seconds=1)
 async def open_tickets(url: str, link: RedisLink, lease_s: float) -> AsyncIterator["Tickets"]:
     """Tickets at this address, which has been checked."""
     logging.getLogger("docket").setLevel(logging.ERROR)  # it tells of each task and each retry
+    use_plain_arguments()  # nothing of what others wrote there is unpickled
     async with AsyncExitStack() as stack:
         yield Tickets(url, link, lease_s, stack)
 

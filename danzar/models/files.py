@@ -76,10 +76,11 @@ def weights_files(path: Path) -> tuple[Path, ...]:
     """
     if not (path / INDEX_FILE).is_file():
         return (weights_file(path),)
-    found = tuple(f for f in sorted(path.rglob("*")) if f.suffix.lower() in _OF_PIPELINE)
+    # Beside the folders of its networks, authors put the same weights again for other programs.
+    found = [f for f in sorted(path.glob("*/**/*")) if f.suffix.lower() in _OF_PIPELINE]
     if all(file.suffix.lower() in _DESCRIPTIONS for file in found):
         raise ModelMissing(f"{path}: holds a pipeline's description, and no weights")
-    return found
+    return (path / INDEX_FILE, *found)
 
 
 def check_allowed(name: str, config: Config, path: Path | None) -> None:

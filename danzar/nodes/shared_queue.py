@@ -13,8 +13,10 @@ from redis.exceptions import BusyLoadingError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from danzar.config.settings import Config
+from danzar.errors import BadInput
 from danzar.keys.address import open_redis, probe_queue, queue_address
 from danzar.keys.errors import QueueRefused
+from danzar.keys.node_folder import keys_node_name
 from danzar.keys.operators import OPERATORS_FILE, read_operators
 from danzar.keys.queue_url import QueueUrl
 
@@ -54,6 +56,27 @@ async def open_shared_queue(config: Config) -> AsyncIterator[SharedQueue]:
         await _try_out(address)
         redis = await stack.enter_async_context(open_redis(address))
         yield SharedQueue(address, redis, await asyncio.to_thread(_operators, folder))
+
+
+def name_node(config: Config) -> Config:
+    """The settings with the name that this machine's keys were made for, if it has keys. Blocks.
+
+    Raises:
+        BadInput: ``node.name`` is another one: the queue would not let it tell its state.
+        danzar.keys.errors.KeyFileBad: The key folder is damaged.
+    """
+    folder = key_folder(config)
+    if folder is None:
+        return config
+    node, made_for = config.bot.node, keys_node_name(folder)
+    if node.name not in (None, made_for):
+        raise BadInput(
+            f"this node is called {node.name}, but its keys in {folder} were made for {made_for}; "
+            f"leave the name out, or make keys: danzar keys node {node.name}"
+        )
+    named = node.model_copy(update={"name": made_for})
+    bot = config.bot.model_copy(update={"node": named})
+    return config.model_copy(update={"bot": bot})
 
 
 def key_folder(config: Config) -> Path | None:

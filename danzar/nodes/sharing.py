@@ -18,7 +18,7 @@ from danzar.keys.plain_arguments import use_plain_arguments
 from danzar.nodes.nodes import Nodes
 from danzar.nodes.obey import Audit
 from danzar.nodes.open_nodes import NodeParts, open_nodes
-from danzar.nodes.shared_queue import SharedQueue, open_shared_queue
+from danzar.nodes.shared_queue import SharedQueue, name_node, open_shared_queue
 
 _NO_JOBS_FOR = "media"  # decodes strangers' files for this machine's own use
 
@@ -44,6 +44,7 @@ async def open_sharing(
     Raises:
         danzar.errors.DanzarError: The queue's address is not safe, or its server refuses.
     """
+    config = await asyncio.to_thread(name_node, config)
     async with AsyncExitStack() as stack:
         shared = await stack.enter_async_context(open_shared_queue(config))
         here = _Here()

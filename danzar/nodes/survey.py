@@ -134,7 +134,7 @@ def _told(config: Config, view: ModelView, answer: _Answer, jobs: int) -> NodeMo
         name=view.name,
         role=entry.role,
         backend=entry.backend,
-        state=view.state,
+        state=view.state.value,
         fit=answer.fit,
         device=view.device or planned,
         card_bytes=device.total_bytes if device is not None and on_card else 0,

@@ -53,7 +53,7 @@ class RedisTwin:
 
     async def now(self) -> float:
         """See ``Twin``."""
-        async with talking("time"):
+        async with talking("ask for the time"):
             return await self._time()
 
     async def publish(self, state: NodeState) -> NodeState | None:

@@ -17,7 +17,7 @@ from danzar.resources.generations import (
     record_generation,
 )
 from danzar.resources.manager import ResourceManager
-from danzar.workers.contract import GenerateImages
+from danzar.workers.contract import GenerateImages, GenerateVideo
 
 
 def open_pictures(
@@ -62,4 +62,8 @@ def open_pictures(
 
 
 def _fitted(request: PictureRequest) -> MakeRequest:
-    return fitted(request) if isinstance(request, GenerateImages) else fitted(request)
+    match request:
+        case GenerateImages():
+            return fitted(request)
+        case GenerateVideo():
+            return fitted(request)

@@ -67,10 +67,12 @@ class Smaller:
     Attributes:
         run: What would be run.
         lines: Each change, with what is lost and why.
+        for_now: Whether waiting may help; else the model is not configured for more.
     """
 
     run: Run
     lines: tuple[str, ...]
+    for_now: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,14 @@ class NoRoom:
 Decision = Run | Smaller | NoRoom
 
 
-def decide(plan: Plan, asked: PictureRequest) -> Decision:
-    """What a preflight means for the person who asked."""
+def decide(plan: Plan, asked: PictureRequest, *, is_within_model: bool = True) -> Decision:
+    """What a preflight means for the person who asked.
+
+    Args:
+        plan: The preflight's answer.
+        asked: The request.
+        is_within_model: Whether the model is configured for as much as was asked.
+    """
     if plan.verdict == "impossible":
         return NoRoom(plan.text)
     if plan.verdict != "changed":
@@ -92,7 +100,7 @@ def decide(plan: Plan, asked: PictureRequest) -> Decision:
     lines = tuple(change_line(change) for change in plan.suggestions)
     run = Run(plan.request, lines, plan)
     seen = any(change.rank > UNSEEN_LOSS for change in plan.suggestions)
-    return Smaller(run, lines) if seen else run
+    return Smaller(run, lines, for_now=is_within_model) if seen else run
 
 
 def change_line(change: OptimizationSuggestion) -> str:

@@ -53,11 +53,21 @@ class Sizes:
 
     Attributes:
         base: What it makes where nothing is said.
-        max_pixels: The most that it has room for; ``None`` unknown.
+        max_pixels: The most that it is configured for; ``None`` unknown.
+        max_frames: The same for a video.
     """
 
     base: Size
     max_pixels: int | None = None
+    max_frames: int | None = None
+
+    def allow(self, request: PictureRequest) -> bool:
+        """Whether the model is configured for as much, as far as that is known."""
+        pixels = request.width * request.height
+        if self.max_pixels is not None and pixels > self.max_pixels:
+            return False
+        frames = request.frames if isinstance(request, GenerateVideo) else 1
+        return self.max_frames is None or frames <= self.max_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,8 @@ class PictureService:
             limits = await asyncio.to_thread(generation_limits, self._config, name or "")
         except DanzarError:  # it is told when something is asked for
             return Sizes(_BASE_SIZE[kind])
-        return Sizes(Size(limits.width, limits.height), limits.max_pixels)
+        base = Size(limits.width, limits.height)
+        return Sizes(base, limits.max_pixels, limits.max_frames)
 
     def check(self, request: PictureRequest) -> None:
         """Refuse what nobody could make, or may ask for.
@@ -123,7 +134,9 @@ class PictureService:
             return Run(request, elsewhere=model)
         if self._parts.preflight is None:
             return Run(request)
-        decision = decide(await self._parts.preflight(model, request), request)
+        plan = await self._parts.preflight(model, request)
+        is_within = (await self.sizes(kind)).allow(request)
+        decision = decide(plan, request, is_within_model=is_within)
         if isinstance(decision, Run) or (other := self._elsewhere(kind)) is None:
             return decision
         return Run(request, (_ELSEWHERE_NOTE,), elsewhere=other)

@@ -20,9 +20,11 @@ from danzar.errors import BadInput, ModelMissing
 from danzar.inference import MakeRequest, Outcome, Placed
 from danzar.models.files import entry_of, locate
 from danzar.pipeline_kinds import (
+    FRAME_STEP,
     SD,
     WAN,
     Limits,
+    check_frames,
     check_grid,
     find_kind,
     fit_size,
@@ -124,6 +126,7 @@ async def preflight_video(
     """The same for a video; raises as ``preflight_images``."""
     limits = await asyncio.to_thread(generation_limits, config, model)
     check_grid(limits.kind, request.width, request.height)
+    check_frames(request.frames)
     params = _params(config, model, limits) | {
         "width": request.width,
         "height": request.height,
@@ -157,7 +160,7 @@ async def record_generation(
     await resources.record_run(plan.params, device_name=device_name, took_s=outcome.seconds)
 
 
-def fitted(request: Generation) -> MakeRequest:
+def fitted(request: GenerateImages | GenerateVideo) -> MakeRequest:
     """The request as a function of the placement: no larger than what that has booked.
 
     ``Placed.degraded`` has the sentence for the person, where the model was loaded for less.
@@ -214,28 +217,37 @@ def _answered(
     told: tuple[OptimizationSuggestion, ...],
     found: Preflight,
 ) -> GenerationPlan[Generation]:
-    expected_s = found.requirement.estimated_time_seconds
-    needed = next((s for s in found.suggestions if s.parameter in _BY_OWNER), None)
-    if not found.may_run or needed is not None:
-        text = found.text
-        if needed is not None:
-            text = (
-                f"{asked.model} does not fit as it is configured: it would need "
-                f"{needed.parameter} {needed.suggested_value} instead of {needed.current_value}"
-            )
-        return GenerationPlan(asked.model, "impossible", asked.request, (), text)
-    changes = tuple(s for s in found.suggestions if s.parameter not in _BY_PLANNER)
-    request = _changed(within, found.params)
-    all_changes = (*told, *changes)
+    refusal = _refusal(asked.model, found)
+    if refusal is not None:
+        return GenerationPlan(asked.model, "impossible", asked.request, (), refusal)
+    suggestions = (*told, *_of_request(found))
     return GenerationPlan(
         model=asked.model,
-        verdict="changed" if all_changes else "ready",
-        request=request,
-        suggestions=all_changes,
+        verdict="changed" if suggestions else "ready",
+        request=_changed(within, found.params),
+        suggestions=suggestions,
         text=found.text,
-        expected_s=expected_s,
+        expected_s=found.requirement.estimated_time_seconds,
         params={**found.params},
     )
+
+
+def _refusal(model: str, found: Preflight) -> str | None:
+    """Why it can't be made; ``None`` where it can."""
+    if not found.may_run:
+        return found.text
+    needed = next((s for s in found.suggestions if s.parameter in _BY_OWNER), None)
+    if needed is None:
+        return None
+    return (
+        f"{model} does not fit as it is configured; it would with settings.{needed.parameter}: "
+        f"{needed.suggested_value} in models.yaml ({needed.reason})"
+    )
+
+
+def _of_request(found: Preflight) -> tuple[OptimizationSuggestion, ...]:
+    """Changes in what was asked; the others are the planner's."""
+    return tuple(s for s in found.suggestions if s.parameter not in _BY_PLANNER)
 
 
 def _within_limits(
@@ -296,7 +308,9 @@ def _changes(
         found["steps"] = int(params["steps"])
     frames = _frames_of(request)
     if frames is not None:
-        found["frames"] = max(1, min(frames, round(params["duration"] * params["fps"])))
+        wanted = max(1, round(params["duration"] * params["fps"]))
+        # The next that can be made, as the preflight reckoned.
+        found["frames"] = min(frames, -(-(wanted - 1) // FRAME_STEP) * FRAME_STEP + 1)
     return found
 
 

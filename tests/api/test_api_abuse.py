@@ -8,27 +8,41 @@ import json
 import pytest
 
 from danzar.http.api_route import decode
+from danzar.jobs.contract import JobRequest
+from danzar.workers.contract import Generate
 from tests.api.calls import ask
 from tests.api.rig import serve_rig, writes
 
+JOB = b'{"model": "llama-ministral", "prompt": "x", "params": '
+ASK_HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 JSON = {"Content-Type": "application/json"}
 
 
-async def raw(url: str, data: bytes, *, until_closed: bool = True) -> bytes:
-    """What comes back to these bytes, until the server closes the connection."""
+async def raw(url: str, *pieces: bytes) -> bytes:
+    """What comes back to these bytes, until the server closes the connection.
+
+    Each piece but the first is sent when something has come back.
+    """
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
+    answer = b""
     try:
-        writer.write(data)
-        await writer.drain()
         async with asyncio.timeout(30):
-            return await (reader.read() if until_closed else reader.readuntil(b"\r\n\r\n"))
+            for number, piece in enumerate(pieces):
+                answer += await reader.read(65536) if number else b""
+                writer.write(piece)
+                await writer.drain()
+            return answer + await reader.read()
     finally:
         writer.close()
 
 
 def body_of(answer: bytes) -> dict:
     return json.loads(answer.split(b"\r\n\r\n", 1)[1])
+
+
+def crowd(keys: int) -> bytes:
+    return json.dumps({f"k{n}": n for n in range(keys)}).encode()
 
 
 @pytest.mark.parametrize(
@@ -39,6 +53,9 @@ def body_of(answer: bytes) -> dict:
         pytest.param(b"[" * 100_000, "nested too deeply", id="deep lists"),
         pytest.param(b'{"a":' * 100_000, "nested too deeply", id="deep objects"),
         pytest.param(b"[" + b"1," * 300_000 + b"1]", "values", id="many values"),
+        pytest.param(b"[" + b"1," * 20_000 + b"1]", "values", id="too many to check"),
+        pytest.param(crowd(9_000), "has 9000 keys", id="many keys"),
+        pytest.param(JOB + crowd(9_000) + b"}", "params has 9000 keys", id="many parameters"),
         pytest.param(b'{"prompt": "\xff"}', "no JSON", id="no UTF-8"),
         pytest.param(b'{"prompt": "\\ud800"}', "no JSON", id="half a character"),
         pytest.param(b'{"priority": NaN}', "no JSON", id="NaN"),
@@ -110,9 +127,17 @@ async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path):
 
 
 async def test_a_head_that_does_not_come_is_not_waited_for(rig, monkeypatch):
-    monkeypatch.setattr("danzar.http.api_server._HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("danzar.http.api_protocol._HEAD_TIMEOUT_S", 0.2)
     with contextlib.suppress(ConnectionResetError):
         assert await raw(rig.url, b"GET /models HTTP/1.1\r\nHost: local") == b""
+
+
+async def test_blank_lines_after_an_answer_keep_no_connection(rig, monkeypatch):
+    monkeypatch.setattr("danzar.http.api_protocol._HEAD_TIMEOUT_S", 0.2)
+    ask = ASK_HEALTH.replace(b"Connection: close\r\n", b"")
+    with contextlib.suppress(ConnectionResetError):
+        answer = await raw(rig.url, ask, b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 200")
 
 
 async def test_a_head_without_end_is_refused(rig):
@@ -129,11 +154,10 @@ async def test_what_is_no_http_is_told_so_in_json(rig, data):
 
 
 async def test_an_answer_that_does_not_begin_is_given_up(tmp_path):
-    async with serve_rig(tmp_path, answer_timeout_s=0.2) as rig:
+    async with serve_rig(tmp_path, answer_timeout_s=0.5) as rig:
         rig.jobs.script = lambda _request: [asyncio.Event()]
-        job = {"model": "llama-ministral", "prompt": "x"}
-        job_id = (await ask(rig.url, "POST", "/jobs", json=job)).json["job_id"]
-        answer = await ask(rig.url, "GET", f"/jobs/{job_id}/result?wait_s=30")
+        view = await rig.jobs.submit(JobRequest("llama-ministral", Generate(())))
+        answer = await ask(rig.url, "GET", f"/jobs/{view.job_id}/result?wait_s=30")
         assert answer.status == 504
         assert "api.answer_timeout_s" in answer.error["message"]
         assert not rig.parts.seats.taken(None)
@@ -166,6 +190,20 @@ async def test_a_client_that_leaves_in_the_middle_of_its_request_breaks_nothing(
         writer.transport.abort()
     assert (await ask(rig.url, "GET", "/health")).status == 200
     assert "Traceback" not in caplog.text
+
+
+async def test_more_connections_than_there_may_be_are_refused(rig, monkeypatch):
+    monkeypatch.setattr("danzar.http.api_protocol._MAX_CONNECTIONS", 3)
+    host, port = rig.url.removeprefix("http://").split(":")
+    idle = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+    refused = await raw(rig.url, b"")
+    assert refused.startswith(b"HTTP/1.1 503")
+    assert "connections are open" in body_of(refused)["error"]["message"]
+    for _reader, writer in idle:
+        writer.close()
+    async with asyncio.timeout(30):
+        while not (await raw(rig.url, ASK_HEALTH)).startswith(b"HTTP/1.1 200"):
+            await asyncio.sleep(0.01)
 
 
 async def test_many_at_once_are_all_answered(rig):

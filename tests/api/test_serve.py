@@ -140,7 +140,7 @@ def test_the_seeds_lines_do_what_they_say(server):
 
 
 def test_commands_of_this_machine_reach_it(server):
-    for words in (("queue",), ("gpu", "models"), ("optimizer", "status"), ("config", "reload")):
+    for words in (("queue",), ("gpu", "models"), ("optimizer", "status")):
         run = danzar(server.folder, *words)
         assert run.returncode == 0, run.stderr
 

@@ -150,6 +150,15 @@ async def test_deleting_the_message_ends_the_computing(rig):
     assert len(rig.models.closed_early) == 1
 
 
+async def test_when_danzar_leaves_the_message_says_that_nothing_comes(rig):
+    rig.models.replace(slowly)
+    await rig.imagine("a castle")
+    await rig.env.bot.remove_cog("Imagine")
+    await rig.settle()
+    assert "Danzar was stopped; ask again" in rig.answers()[-1].content
+    assert len(rig.models.closed_early) == 1
+
+
 async def test_again_makes_another_one_for_whoever_pressed(rig):
     await rig.imagine("a castle --seed 7 --no people")
     await rig.bob.click(rig.answers()[-1], label="Again")
@@ -345,7 +354,7 @@ async def crowded(tmp_path):
 
 async def test_a_change_that_shows_is_asked_about_before_anything_is_made(crowded):
     answer = await crowded.imagine("a castle")
-    assert "512x512 does not fit just now. It would as 256x256:" in answer.content
+    assert "512x512 does not fit just now. It would go as 256x256:" in answer.content
     assert "resolution 512x512 → 256x256 (loss: visible): without it 9.0 GiB" in answer.content
     assert labels(answer) == ["Make it smaller", "Wait", "Cancel"]
     assert crowded.models.asked == []

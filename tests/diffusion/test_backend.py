@@ -13,7 +13,11 @@ import torch
 from PIL import Image
 
 from danzar.backends import diffusion
+from danzar.backends.batch_work import LiveBytes
+from danzar.backends.diffusion_decode import decode_picture
+from danzar.backends.diffusion_memory import Shelf, networks
 from danzar.errors import BadInput, Cancelled, ModelMissing, ModelRefused, OutOfMemory
+from danzar.estimate.diffusion import open_diffusion
 from danzar.workers.contract import (
     ChatMessage,
     Generate,
@@ -60,7 +64,13 @@ def turbo(tiny_pipelines):
 
 @pytest.fixture(scope="module")
 def wan(tiny_pipelines):
+    pytest.importorskip("accelerate", reason="diffusers loads Wan only with accelerate")
     return load(tiny_pipelines.wan)[0]
+
+
+def here(shelf):
+    """The networks that are on the card."""
+    return [name for name, waiting in shelf._waiting.items() if waiting.is_here]
 
 
 def run(backend, request, is_cancelled=bool):
@@ -177,7 +187,11 @@ class TestBadInput:
             run(turbo, change(HOUSE, guidance=7.0))
 
     def test_a_pipeline_makes_only_what_it_is_for(self, sd, wan):
-        for backend, request in ((sd, RIVER), (wan, HOUSE), (sd, Generate((ChatMessage("user", "x"),)))):
+        for backend, request in (
+            (sd, RIVER),
+            (wan, HOUSE),
+            (sd, Generate((ChatMessage("user", "x"),))),
+        ):
             with pytest.raises(BadInput, match="drawer makes a"):
                 run(backend, request)
 
@@ -198,6 +212,10 @@ class TestVideos:
         _, result = run(wan, change(RIVER, steps=50), cancel_after(12))
         assert (result.finish_reason, result.data) == ("cancelled", b"")
 
+    def test_a_number_of_frames_that_it_can_not_make_is_refused_with_the_nearest(self, wan):
+        with pytest.raises(BadInput, match=r"frames is 8; .* for example 9"):
+            run(wan, change(RIVER, frames=8))
+
     def test_too_many_frames_are_refused(self, wan):
         with pytest.raises(BadInput, match="frames is 81; this model has room for 1 to 9"):
             run(wan, change(RIVER, frames=81))
@@ -212,7 +230,7 @@ class TestLoading:
         backend.close()
 
     def test_nothing_there(self, tmp_path):
-        with pytest.raises(ModelRefused, match="folder without model_index.json"):
+        with pytest.raises(ModelRefused, match=r"folder without model_index\.json"):
             load(tmp_path)
         with pytest.raises(ModelMissing, match="there is no"):
             load(tmp_path / "absent", pipeline="sd")
@@ -232,11 +250,11 @@ class TestLoading:
     def test_a_damaged_file_is_refused_with_its_name(self, tiny_pipelines, copy_of):
         folder = copy_of(tiny_pipelines.sd)
         (folder / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x08" + b"\0" * 40)
-        with pytest.raises(ModelRefused, match="can't load .*sd"):
+        with pytest.raises(ModelRefused, match=r"can't load .*sd"):
             load(folder)
 
     def test_a_scheduler_that_does_not_fit_names_those_that_do(self, tiny_pipelines):
-        with pytest.raises(ModelRefused, match="takes .*DDIMScheduler"):
+        with pytest.raises(ModelRefused, match=r"takes .*DDIMScheduler"):
             load(tiny_pipelines.sd, scheduler="NoSuch")
 
     def test_an_unknown_setting_is_refused(self, tiny_pipelines):
@@ -246,7 +264,7 @@ class TestLoading:
     def test_a_single_file_needs_a_folder_that_describes_it(self, tmp_path):
         file = tmp_path / "weights.safetensors"
         file.write_bytes(b"\2\0\0\0\0\0\0\0{}")
-        with pytest.raises(ModelRefused, match="Set settings.config to a folder"):
+        with pytest.raises(ModelRefused, match=r"Set settings\.config to a folder"):
             load(file, pipeline="sd")
 
     def test_the_network_is_never_asked(self):
@@ -268,6 +286,39 @@ class TestMemory:
         backend, _ = load(tiny_pipelines.sd, vae_tiling=True, max_pixels=576 * 528)
         _, result = run(backend, change(HOUSE, width=576, height=528, steps=1))
         assert pixels(result.pictures[0]).shape == (528, 576, 3)
+
+    @pytest.mark.parametrize("by_block", [False, True], ids=["by network", "by block"])
+    def test_one_network_at_a_time_makes_the_same_picture(self, tiny_pipelines, sd, by_block):
+        """On the CPU nothing really moves; what would be on the card is looked at."""
+        backend, _ = load(tiny_pipelines.sd)
+        shelf = backend._shelf = Shelf(backend._pipeline, torch.device("cpu"), by_block=by_block)
+        seen = []
+        shelf.bring("unet")
+        for network in networks(backend._pipeline).values():
+            network.register_forward_pre_hook(lambda *_: seen.append(here(shelf)))
+        assert run(backend, HOUSE)[1].pictures == run(sd, HOUSE)[1].pictures
+        assert ["text_encoder"] in seen
+        assert ["unet"] in seen
+        assert {len(names) for names in seen} == {1}
+        assert here(shelf) == []
+
+    @pytest.mark.parametrize("kind", ["sd", "turbo"])
+    def test_what_is_booked_covers_what_a_picture_takes(self, tiny_pipelines, kind):
+        folder, side = getattr(tiny_pipelines, kind), 512
+        settings = {"width": side, "height": side, "max_pixels": side**2, "precision": "fp32"}
+        pipeline = load(folder, **settings)[0]._pipeline
+        with torch.no_grad(), LiveBytes() as live:
+            latents = pipeline(
+                "a house",
+                width=side,
+                height=side,
+                num_inference_steps=1,
+                output_type="latent",
+                return_dict=False,
+            )[0]
+            decode_picture(pipeline, latents)
+        booked = open_diffusion(folder, settings).footprint(on_card=False).activations_bytes
+        assert live.peak_bytes < booked < 2 * live.peak_bytes
 
     def test_a_full_device_is_out_of_memory(self, sd, monkeypatch):
         def full(*_, **__):

@@ -101,7 +101,7 @@ class TestVideos:
         assert plan.expected_s > 60
 
     async def test_where_room_is_short_the_clip_gets_shorter_or_smaller(self, config):
-        plan = await preflight_video(resources(2.4), config, "wan", CLIP)
+        plan = await preflight_video(resources(3.2), config, "wan", CLIP)
         assert plan.verdict == "changed"
         frames, pixels = plan.request.frames, plan.request.width * plan.request.height
         assert frames * pixels < CLIP.frames * CLIP.width * CLIP.height

@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.process, pytes
 
 MADE = r"seed \d+ ·"
 STOPPED_WITHIN_S = 10
+# diffusers is imported once; on a busy machine that takes a minute.
+LOADING_S = 300
 # Takes long enough on this pipeline to be stopped in the middle.
 LONG = "--steps 150 --count 8 --size 128"
 
@@ -85,7 +87,7 @@ def ask(page, words, pattern=MADE):
     """The text of the answer to a command, once it matches."""
     before = page.answers().count()
     page.send(words)
-    return page.wait_for_text(pattern, since=before)
+    return page.wait_for_text(pattern, since=before, patience_s=LOADING_S)
 
 
 def file_of(page):
@@ -136,6 +138,17 @@ def test_the_buttons_under_a_picture_make_others_of_it(painter):
     several = painter.wait_for_text(r"seeds \d+ to \d+ · 3 pictures", since=before)
     assert "3 pictures of 96x96" in several
     painter.screenshot("imagine-variations")
+
+
+def test_what_does_not_fit_is_made_smaller_only_after_a_question(painter):
+    text = ask(painter, "!imagine a valley --seed 3 --size 256", "Make it smaller")
+    assert "256x256 is more than my model is set up for. It would go as 128x128" in text
+    assert "resolution 256x256 → 128x128 (loss: visible)" in text
+    painter.screenshot("imagine-smaller")
+    press(painter, "Make it smaller")
+    text = painter.wait_for_text(r"seed 3 · 128x128", patience_s=LOADING_S)
+    assert "resolution 256x256 → 128x128" in text
+    assert painter.picture_size(painter.answers().last) == (128, 128)
 
 
 def test_the_slash_command_takes_its_options(painter):

@@ -19,7 +19,7 @@ from danzar.workers.contract import (
     TextDelta,
 )
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 PIXEL = Picture(1, 1, "rgb", b"\0\0\0")
 
 
@@ -68,10 +68,7 @@ class EchoInference:
         if not isinstance(request, Generate | GenerateImages):
             raise TypeError(request)
         prompt = request.messages[-1].content if isinstance(request, Generate) else request.prompt
-        self.begun.append(prompt)
-        self.askers.append(asker)
-        self.now += 1
-        self.most = max(self.most, self.now)
+        self._begin(prompt, asker)
         done = False
         try:
             error = self.fail(prompt, self.begun.count(prompt))
@@ -79,23 +76,37 @@ class EchoInference:
                 done = True
                 raise error
             yield placed
-            if isinstance(request, Generate):
-                for word in prompt.split(" "):
-                    yield TextDelta(f"{word} ")
-                    await self._compute(prompt)
-                result = Generated("stop", 1, len(prompt.split(" ")))
-            else:
-                steps = request.steps or 4
-                for step in range(steps):
-                    yield StepDone(step + 1, steps)
-                    await self._compute(prompt)
-                result = GeneratedImages((PIXEL,), request.seed or 0)
-            done = True
-            yield Outcome(result, placed, self.seconds, 0.0)
+            answer = self._words(prompt) if isinstance(request, Generate) else self._steps(request)
+            async for event in answer:
+                if isinstance(event, TextDelta | StepDone):
+                    yield event
+                else:
+                    done = True
+                    yield Outcome(event, placed, self.seconds, 0.0)
         finally:
             self.now -= 1
             if not done:
                 self.stopped.append(prompt)
+
+    def _begin(self, prompt: str, asker: Asker) -> None:
+        self.begun.append(prompt)
+        self.askers.append(asker)
+        self.now += 1
+        self.most = max(self.most, self.now)
+
+    async def _words(self, prompt: str):
+        words = prompt.split(" ")
+        for word in words:
+            yield TextDelta(f"{word} ")
+            await self._compute(prompt)
+        yield Generated("stop", 1, len(words))
+
+    async def _steps(self, request: GenerateImages):
+        steps = request.steps or 4
+        for step in range(steps):
+            yield StepDone(step + 1, steps)
+            await self._compute(request.prompt)
+        yield GeneratedImages((PIXEL,), request.seed or 0)
 
     async def _compute(self, prompt: str) -> None:
         await asyncio.sleep(self.seconds)

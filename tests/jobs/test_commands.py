@@ -13,7 +13,6 @@ from danzar.commands import jobs as commands
 from danzar.config.jobs import JobsConfig
 from danzar.jobs.contract import JobRequest
 from danzar.jobs.control import PATH, CancelJob, ListJobs, ShowJob, SubmitJob, job_routes
-from danzar.jobs.open_jobs import open_jobs
 from danzar.workers.contract import GenerateImages
 from tests.jobs.helpers import PIXEL, EchoInference, ended, until, wish
 

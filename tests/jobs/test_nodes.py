@@ -21,7 +21,13 @@ _ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def config(redis_server):
-    return JobsConfig(url=redis_server.url, lease_s=1.0, drain_s=0.0, retry_delay_s=0.05)
+    return JobsConfig(url=redis_server.url, lease_s=5.0, drain_s=0.0, retry_delay_s=0.05)
+
+
+@pytest.fixture
+def short_lease(config):
+    """A machine that is silent for a second is dead."""
+    return config.model_copy(update={"lease_s": 1.0})
 
 
 @pytest.fixture
@@ -98,8 +104,8 @@ async def test_any_machine_shows_follows_and_cancels_a_job(home, config, tmp_pat
         assert first.job_id not in {view.job_id for view in await other.recent()}
 
 
-async def test_a_job_of_a_machine_that_is_killed_is_taken_up_by_another(home, config):
-    async with node_process(config, "killed", 60) as process:
+async def test_a_job_of_a_machine_that_is_killed_is_taken_up_by_another(home, short_lease):
+    async with node_process(short_lease, "killed", 60) as process:
         view = await home.submit(wish("long"))
         async for event in home.follow(view.job_id):
             if isinstance(event, StateCame) and event.view.state is JobState.RUNNING:
@@ -107,21 +113,22 @@ async def test_a_job_of_a_machine_that_is_killed_is_taken_up_by_another(home, co
                 break
         process.kill()
         await process.wait()
-    async with node(config, "other", EchoInference()):
+    async with node(short_lease, "other", EchoInference()):
         view = await ended(home, view.job_id)
-        assert (view.state, view.node, view.attempt) == (JobState.COMPLETED, "other", 2)
+        assert (view.state, view.node) == (JobState.COMPLETED, "other")
+        assert view.attempt >= 2
 
 
-async def test_a_job_whose_machine_is_killed_too_often_fails_with_the_reason(home, config):
+async def test_a_job_whose_machine_is_killed_too_often_fails_with_the_reason(home, short_lease):
     view = await home.submit(wish("poison", max_attempts=1))
-    async with node_process(config, "killed", 60) as process:
+    async with node_process(short_lease, "killed", 60) as process:
         async for event in home.follow(view.job_id):
             if isinstance(event, StateCame) and event.view.state is JobState.RUNNING:
                 break
         process.kill()
         await process.wait()
     echo = EchoInference()
-    async with node(config, "other", echo):
+    async with node(short_lease, "other", echo):
         view = await ended(home, view.job_id)
         assert view.state is JobState.FAILED
         assert "started once" in view.error

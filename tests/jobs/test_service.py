@@ -18,7 +18,7 @@ from danzar.jobs.contract import (
 )
 from danzar.jobs.open_jobs import open_jobs
 from danzar.workers.contract import Capture, Generated, GenerateImages, StepDone, TextDelta
-from tests.jobs.helpers import PIXEL, EchoInference, ended, follow_all, until, wish
+from tests.jobs.helpers import PIXEL, EchoInference, ended, until, wish
 
 
 async def test_a_job_is_run_and_its_result_kept(jobs, echo):

@@ -78,7 +78,7 @@ async def test_what_is_old_or_too_large_together_is_forgotten(store):
     for number, job in enumerate(jobs):
         await store.accept(job)
         forget_at = 10.0 if number == 3 else 100.0
-        await store.end(end_of(job, at=number, output=b"x" * 100, forget_at=forget_at))
+        await store.end(end_of(job, at=number + 1.0, output=b"x" * 100, forget_at=forget_at))
     await store.forget(50.0, 250)
     assert await store.find(jobs[3].job_id) is None
     kept = [await store.output(job.job_id) is not None for job in jobs]

@@ -59,6 +59,14 @@ def test_from_nothing_to_three_machines(home):
     assert not re.search(r"PRIVATE KEY|rediss://\w+:", said)
 
 
+def test_a_new_operator_is_to_be_made_known_to_the_others(home):
+    danzar("keys", "init", "--host", "192.168.1.10", "--node", "pc2", "--out", home)
+    assert "operators.txt" not in danzar("keys", "node", "pc3", "--out", home)
+    said = danzar("keys", "node", "laptop", "--operator", "--out", home)
+    assert f"Carry {home / 'operators.txt'} to main, pc2, pc3 too" in said
+    assert "operators.txt to pc2, pc3, laptop" in danzar("keys", "renew", "main", "--out", home)
+
+
 def test_keys_that_are_there_are_not_lost_by_mistake(home):
     danzar("keys", "init", "--host", "192.168.1.10", "--out", home)
     said = danzar("keys", "init", "--host", "192.168.1.10", "--out", home, fails=KeyFileBad)

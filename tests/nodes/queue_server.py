@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import errno
 import io
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from danzar.config.node import NodeSettings, node_name
 from danzar.config.settings import Config
 from danzar.errors import BadInput, DanzarError
 from danzar.keys.errors import QueueRefused
+from danzar.keys.home import Wish, init_home
 from danzar.nodes.choice import Fit, ranked
-from danzar.nodes.shared_queue import is_away
+from danzar.nodes.shared_queue import is_away, name_node
 from danzar.nodes.standing import Standing, offers
 from danzar.nodes.wire import Action, Answer, LoadedModel
 from danzar.units import GIB
@@ -58,6 +60,16 @@ def test_a_node_is_named_by_the_option_before_the_settings() -> None:
     assert node_name(with_name(named, None).bot.node) == "home"
     with pytest.raises(BadInput, match="'PC 2' is no name for a node"):
         with_name(named, "PC 2")
+
+
+def test_a_node_with_keys_is_called_as_they_were_made_for(tmp_path) -> None:
+    init_home(tmp_path, Wish(("127.0.0.1",), ("main", "pc2")), datetime.now(UTC))
+    keys = str(tmp_path / "nodes" / "pc2")
+
+    assert node_name(name_node(jobs(keys=keys)).bot.node) == "pc2"
+    assert name_node(CONFIG) is CONFIG
+    with pytest.raises(BadInput, match=r"called pc3, but its keys in .* were made for pc2"):
+        name_node(with_name(jobs(keys=keys), "pc3"))
 
 
 def test_a_node_without_a_name_is_called_as_its_host(monkeypatch) -> None:

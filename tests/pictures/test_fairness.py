@@ -17,7 +17,8 @@ devices:
 host: {memory: 32 GiB, foreign: 12 GiB}
 models:
   chat-7b:
-    {purpose: chat, size: 7.2 GiB, load_rate: 2.5 GiB, load_s: 1, request_s: 6, slots: 4, cpu: false}
+    {purpose: chat, size: 7.2 GiB, load_rate: 2.5 GiB, load_s: 1, request_s: 6, slots: 4,
+     cpu: false}
   sdxl: {purpose: vision, size: 7.8 GiB, load_rate: 2.5 GiB, load_s: 2, request_s: 10, cpu: false}
 """
 

@@ -16,8 +16,10 @@ from danzar.jobs.contract import JobState
 from danzar.jobs.open_jobs import open_jobs
 from danzar.pictures.elsewhere import model_elsewhere
 from danzar.pictures.made import Made
-from danzar.pictures.room import NoRoom, Run
-from danzar.pictures.service import Parts, PictureService
+from danzar.pictures.room import NoRoom, Run, Smaller, decide
+from danzar.pictures.service import Parts, PictureService, Sizes
+from danzar.pictures.sizes import Size
+from danzar.resources.requirement import OptimizationSuggestion
 from danzar.workers.contract import (
     GeneratedImages,
     GenerateImages,
@@ -127,6 +129,33 @@ async def test_where_there_is_no_room_here_another_machine_makes_it(tmp_path):
 
     alone = PictureService(Parts(ScriptedInference(), preflight=preflight), found)
     assert await alone.decide(CASTLE) == NoRoom("9 GiB are missing")
+
+
+@pytest.mark.parametrize(
+    ("request_", "allowed"),
+    [
+        (GenerateImages("a", width=64, height=64), True),
+        (GenerateImages("a", width=72, height=64), False),
+        (GenerateVideo("a", width=64, height=64, frames=9), True),
+        (GenerateVideo("a", width=64, height=64, frames=13), False),
+    ],
+)
+def test_waiting_is_of_no_use_where_the_model_is_set_up_for_less(request_, allowed):
+    sizes = Sizes(Size(64, 64), 64 * 64, 9)
+    assert sizes.allow(request_) is allowed
+    assert Sizes(Size(64, 64)).allow(request_)
+    change = OptimizationSuggestion("resolution", "1", "2", "why", "saves", "visible", 5)
+    decision = decide(Changed(request_, (change,)), request_, is_within_model=allowed)
+    assert isinstance(decision, Smaller)
+    assert decision.for_now is allowed
+
+
+@dataclass
+class Changed:
+    request: GenerateImages | GenerateVideo
+    suggestions: tuple
+    verdict: str = "changed"
+    text: str = ""
 
 
 def test_without_any_model_the_error_says_what_to_type(tmp_path):
