@@ -64,7 +64,6 @@ def turbo(tiny_pipelines):
 
 @pytest.fixture(scope="module")
 def wan(tiny_pipelines):
-    pytest.importorskip("accelerate", reason="diffusers loads Wan only with accelerate")
     return load(tiny_pipelines.wan)[0]
 
 
