@@ -289,7 +289,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with it
-    plan = Plan(asked.jobs, asked.seed, namespaces=not asked.loopback, tiny_diffusion=asked.tiny_sd)
+    plan = Plan(
+        asked.jobs,
+        seed=asked.seed,
+        worker_lives_s=asked.worker_lives_s,
+        machine_every_s=asked.machine_every_s,
+        namespaces=not asked.loopback,
+        tiny_diffusion=asked.tiny_sd,
+    )
     report = run(plan)
     print_report(report)
     if asked.json:
