@@ -6,7 +6,7 @@ whether it is a turbo model, which takes few steps and no guidance.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -92,21 +92,14 @@ SDXL: Final = PipelineKind(
     wide_vae=True,
     profile="sdxl",
 )
-SDXL_TURBO: Final = PipelineKind(
+SDXL_TURBO: Final = replace(
+    SDXL,
     name="sdxl-turbo",
-    class_name="StableDiffusionXLPipeline",
-    makes="picture",
-    text_encoders=("text_encoder", "text_encoder_2"),
-    denoisers=("unet",),
-    grid_px=8,
     width=512,
     height=512,
     max_pixels=768 * 512,
-    max_frames=1,
     steps=4,
     guidance=0.0,
-    half="fp16",
-    wide_vae=True,
     profile="sdxl-turbo",
 )
 WAN: Final = PipelineKind(

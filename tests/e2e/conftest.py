@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,26 +60,22 @@ class Demo:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
-@pytest.fixture(scope="package")
-def demo(tmp_path_factory) -> Iterator[Demo]:
-    """One for all tests here: each begins with what the ones before it left in the channels."""
-    data = tmp_path_factory.mktemp("data")
-    environment = {
-        **os.environ,
-        "DANZAR_BOT__DATA_DIR": str(data),
-        "PYTHONUNBUFFERED": "1",
-        # Models that made way come back in seconds, not in a minute.
-        "DANZAR_VRAM__PRESSURE__CALM_S": "3",
-        "DANZAR_VRAM__PRESSURE__MOVE_INTERVAL_S": "5",
-    }
+@contextmanager
+def running_demo(data: Path, *options: str, **environment: str) -> Iterator[Demo]:
+    """``danzar demo`` with its data in this folder, online until the context is left."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "danzar", "demo", "--port", "0", "--no-browser"],
+        [sys.executable, "-m", "danzar", "demo", "--port", "0", "--no-browser", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
         cwd=ROOT,
-        env=environment,
+        env={
+            **os.environ,
+            "DANZAR_BOT__DATA_DIR": str(data),
+            "PYTHONUNBUFFERED": "1",
+            **environment,
+        },
     )
     running = Demo(process, data / "demo.log")
     reader = threading.Thread(target=running.follow)
@@ -100,6 +97,15 @@ def demo(tmp_path_factory) -> Iterator[Demo]:
             process.stdout.close()
 
 
+@pytest.fixture(scope="package")
+def demo(tmp_path_factory) -> Iterator[Demo]:
+    """One for all tests here: each begins with what the ones before it left in the channels."""
+    # Models that made way come back in seconds, not in a minute.
+    quick = {"DANZAR_VRAM__PRESSURE__CALM_S": "3", "DANZAR_VRAM__PRESSURE__MOVE_INTERVAL_S": "5"}
+    with running_demo(tmp_path_factory.mktemp("data"), **quick) as running:
+        yield running
+
+
 # Per module: while it is open, Playwright keeps an event loop running in this thread.
 @pytest.fixture(scope="module")
 def chromium():
@@ -113,11 +119,18 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def page(chromium, demo) -> Iterator[ChatPage]:
+@contextmanager
+def chat_page(chromium, url: str) -> Iterator[ChatPage]:
+    """The demo's page in a fresh browser."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
     opened = context.new_page()
     opened.set_default_timeout(30_000)
-    opened.goto(demo.url)
+    opened.goto(url)
     yield ChatPage(opened)
     context.close()
+
+
+@pytest.fixture
+def page(chromium, demo) -> Iterator[ChatPage]:
+    with chat_page(chromium, demo.url) as opened:
+        yield opened

@@ -1,18 +1,12 @@
 """Pictures from the chat page: the real bot, a real but untrained pipeline, a real browser."""
 
 import hashlib
-import os
 import re
-import signal
-import subprocess
-import sys
-import threading
 
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Demo
-from tests.e2e.page import ChatPage
+from tests.e2e.conftest import chat_page, running_demo
 from tests.tiny_pipelines import SIDE_PX, add_tiny
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.process, pytest.mark.timeout(600)]
@@ -38,45 +32,14 @@ def imagine_demo(tmp_path_factory, tiny_pipelines):
     limits = {"max_steps": 150, "max_count": 8, "progress_interval_s": 1, "preview_interval_s": 2}
     write(root, "models", {"use": use, "models": models})
     write(root, "bot_config", {"imagine": limits})
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "danzar", "demo", "--port", "0", "--no-browser"),
-            *("--config", str(root / "config")),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "DANZAR_BOT__DATA_DIR": str(root / "data"), "PYTHONUNBUFFERED": "1"},
-    )
-    running = Demo(process, root / "data" / "demo.log")
-    reader = threading.Thread(target=running.follow)
-    reader.start()
-    try:
-        running.wait_for("The bot is online")
+    with running_demo(root / "data", "--config", str(root / "config")) as running:
         yield running
-    finally:
-        family = running.family() if process.poll() is None else []
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(30)
-        finally:
-            for member in family:
-                if member.is_running():
-                    member.kill()
-            reader.join(10)
-            process.stdout.close()
 
 
 @pytest.fixture
 def painter(chromium, imagine_demo):
-    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
-    opened = context.new_page()
-    opened.set_default_timeout(30_000)
-    opened.goto(imagine_demo.url)
-    yield ChatPage(opened)
-    context.close()
+    with chat_page(chromium, imagine_demo.url) as opened:
+        yield opened
 
 
 def write(root, name, content):
