@@ -45,8 +45,8 @@ class Plan:
     """How much is asked, of which models (``None``: all), and how often what dies. Seconds.
 
     Attributes:
-        worker_lives_s: A worker is at least so old when it is killed: importing torch takes up to
-            that long on two busy cores, and what is killed before it is loaded ends no job.
+        worker_lives_s: A worker is at least so old when it is killed: importing torch takes about
+            that long on two cores, and what is always killed before it is loaded ends no job.
     """
 
     jobs: int = 1000
@@ -55,7 +55,7 @@ class Plan:
     pace_s: float = 0.1
     lease_s: float = 4.0
     worker_every_s: float = 5.0
-    worker_lives_s: float = 30.0
+    worker_lives_s: float = 10.0
     machine_every_s: float = 60.0
     redis_every_s: float = 75.0
     front_every_s: float = 90.0
@@ -93,7 +93,9 @@ class Stage:
 
     def kill(self, name: str) -> None:
         """End it at once, as a power cut would; its workers find that out for themselves."""
-        self.processes.pop(name).kill()
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
         self.killed[name] += 1
         self.due_s[name] = time.monotonic() + _AWAY_S
 

@@ -18,10 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from danzar.jobs.contract import PartCame
-from danzar.jobs.record import Ending, JobRecord, Standing, Taken
-
-MAX_EVENTS = 4096
-"""Parts of one job that are kept for who follows it; older ones go."""
+from danzar.jobs.record import Ending, JobRecord, News, Standing, Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +65,15 @@ Signal = HasStarted | HasEnded | Stop | Work | Lost | Found
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Something about the job is new: look at its view. ``over``: nothing comes after it."""
+    """Something about the job is new.
+
+    Attributes:
+        over: It has ended; nothing comes after this.
+        run: As the job stood then, where it ran; ``None``: look at it.
+    """
 
     over: bool = False
+    run: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,12 @@ class Pull:
     """What a machine pulls jobs of one model by.
 
     Attributes:
-        at_once: How many.
+        at_once: How many, now; where it changes, ``Board.wake`` tells.
         may_pull: Asked before each; where it says no, jobs are left to others.
     """
 
     model: str
-    at_once: int
+    at_once: Callable[[], int]
     serve: Serve
     may_pull: Callable[[], Awaitable[bool]]
 
@@ -129,8 +132,8 @@ class Board(Protocol):
         """Say that these jobs still run here; answers which of them are no longer ours."""
         ...
 
-    async def note(self, taken: Taken, facts: Mapping[str, str]) -> None:
-        """Device, progress and the like of a job that runs here."""
+    async def tell(self, taken: Taken, news: News) -> None:
+        """What has come of a job that runs here."""
         ...
 
     async def give_back(self, taken: Taken, delay_s: float, *, counts: bool) -> None:
@@ -169,12 +172,8 @@ class Board(Protocol):
         """Jobs that wait, by model."""
         ...
 
-    async def append(self, job_id: str, parts: Sequence[PartCame], keep: int) -> None:
-        """Add to what followers see; at most ``keep`` entries stay."""
-        ...
-
     def events(self, job_id: str) -> AsyncGenerator[PartCame | Changed | None]:
-        """All that is kept of what was added, then what comes; ``None`` about every 2 s of silence.
+        """All that is kept of what was told, then what comes; ``None`` about every 2 s of silence.
 
         What is kept at the call can be read although the job is forgotten meanwhile. It never
         raises, and has no end.

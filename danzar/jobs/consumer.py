@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from danzar.config.jobs import JobsConfig
@@ -58,6 +58,36 @@ class _Held:
     unwanted: bool = False
 
 
+class _Places:
+    """So many jobs of a model at once; how many may change while some run."""
+
+    def __init__(self) -> None:
+        self.limit = 0
+        self._free = asyncio.Semaphore(0)
+        self._owed = 0  # places to be given up by whoever takes or gives one next
+
+    def resize(self, limit: int) -> None:
+        """From now on so many. Those that are taken stay so until they are given back."""
+        more, self.limit = limit - self.limit, limit
+        self._owed += max(0, -more)
+        for _ in range(more):
+            self.give()
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        await self._free.acquire()
+        while self._owed:
+            self._owed -= 1
+            await self._free.acquire()
+
+    def give(self) -> None:
+        """One is free, or is given up."""
+        if self._owed:
+            self._owed -= 1
+        else:
+            self._free.release()
+
+
 @asynccontextmanager
 async def consume(
     inference: Inference,
@@ -97,7 +127,7 @@ class Consumer:
         self._jobs = jobs
         self._hold_back_s = hold_back_s
         self._held: dict[str, _Held] = {}  # by token
-        self._places: dict[str, asyncio.Semaphore] = {}
+        self._places: defaultdict[str, _Places] = defaultdict(_Places)
         self._cooling: dict[str, float] = {}
         self._paused = False
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -168,24 +198,25 @@ class Consumer:
 
     async def pull(self, models: LocalModels) -> None:
         """Pull jobs for the models of this machine, as these change."""
-        pullers: dict[str, tuple[int, AsyncExitStack]] = {}
-        try:
+        pullers: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as tasks:
             while True:
                 wanted = dict(models())
-                for model in [m for m, (at, _) in pullers.items() if wanted.get(m) != at]:
-                    await pullers.pop(model)[1].aclose()
-                for model in wanted.keys() - pullers.keys():
-                    pullers[model] = wanted[model], await self._puller(model, wanted[model])
+                for model, slots in wanted.items():
+                    self._places[model].resize(slots + 1)
+                    self._board.wake(model)
+                    if model not in pullers or pullers[model].done():
+                        pullers[model] = tasks.create_task(self._pull(model))
+                for model in pullers.keys() - wanted.keys():
+                    if not pullers[model].cancelling():  # it ends when the jobs that run have ended
+                        pullers[model].cancel()
                 with contextlib.suppress(QueueUnavailable):
                     await self._board.announce(self._node, () if self._paused else wanted)
                 await asyncio.sleep(_ANNOUNCE_S)
-        finally:
-            for _, puller in pullers.values():
-                await puller.aclose()
 
-    async def _puller(self, model: str, slots: int) -> AsyncExitStack:
-        at_once = slots + 1
-        self._places[model] = asyncio.Semaphore(at_once)
+    async def _pull(self, model: str) -> None:
+        """Until cancelled, pull jobs of this model."""
+        places = self._places[model]
 
         async def serve() -> None:
             await self._serve(model)
@@ -193,10 +224,9 @@ class Consumer:
         async def may_pull() -> bool:
             return await self._may_pull(model)
 
-        stack = AsyncExitStack()
-        pull = Pull(model, at_once, serve, may_pull)
-        await stack.enter_async_context(self._board.pulling(pull, self._node))
-        return stack
+        pull = Pull(model, lambda: places.limit, serve, may_pull)
+        async with self._board.pulling(pull, self._node):
+            await asyncio.get_running_loop().create_future()
 
     async def _may_pull(self, model: str) -> bool:
         if self._paused or time.monotonic() < self._cooling.get(model, 0.0):
@@ -210,18 +240,18 @@ class Consumer:
     async def _serve(self, model: str) -> None:
         """Take one job and wait for it; where the server goes away, only the job goes on."""
         places = self._places[model]
-        await places.acquire()
+        await places.take()
         try:
             taken = await self._board.take(model, self._node)
             if taken is None:
-                places.release()
+                places.give()
                 return
             task = self._jobs.create_task(self._run(taken))
             self._held[taken.token] = _Held(taken, task)
         except BaseException:
-            places.release()
+            places.give()
             raise
-        task.add_done_callback(lambda _: places.release())
+        task.add_done_callback(lambda _: places.give())
         task.add_done_callback(lambda _: self._held.pop(taken.token))
         await asyncio.wait({task, self._lost}, return_when=asyncio.FIRST_COMPLETED)
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from danzar.config.jobs import JobsConfig
 from danzar.errors import StoreFailed
 from danzar.jobs.board import Board, Found, HasEnded, HasStarted, Lost
-from danzar.jobs.contract import QueueUnavailable
-from danzar.jobs.record import Ending, JobRecord, Standing
+from danzar.jobs.contract import JobView, QueueUnavailable
+from danzar.jobs.record import Ending, JobRecord, Standing, view_of
 from danzar.jobs.runner import late
 from danzar.jobs.store import Ended, JobStore, Kept
 
@@ -24,6 +24,7 @@ _LOOK_S = 5.0
 _FORGET_S = 600.0
 _TRY_AGAIN_S = 1.0
 _CONTACT_S = 1.0
+_STARTS_S = 0.05
 _PAGE = 500  # jobs that are compared at once
 _OUTPUTS_AT_ONCE = 8  # results in memory on their way to disk
 _MAY_BE_LOST_S = 120.0  # Redis may lose what came so long before it went away
@@ -39,8 +40,11 @@ class Keeper:
         self._connected = False
         self._contact = asyncio.Event()
         self._starts: dict[str, int] = {}
+        self._started = asyncio.Event()
         self._ends: dict[str, None] = {}  # an ordered set
         self._news = asyncio.Event()
+        self._taking_up: dict[str, asyncio.Future[JobView | None]] = {}
+        self._taken_up: list[str] = []  # of which the queue has not heard
         self._look = asyncio.Event()
         self._next_deadline = float("inf")
         self._next_forget = 0.0
@@ -66,7 +70,8 @@ class Keeper:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
-            tasks.create_task(self._write_down())
+            tasks.create_task(self._write_starts())
+            tasks.create_task(self._write_ends())
             tasks.create_task(self._look_around())
 
     async def first_contact(self) -> None:
@@ -79,6 +84,7 @@ class Keeper:
         """Write down what ended while jobs drained; what remains is taken up at the next start."""
         with contextlib.suppress(QueueUnavailable, StoreFailed):
             await self.take_up(await self._board.to_take_up(self._store.home, _PAGE))
+            await self._tell_taken_up()
 
     async def take_up(self, job_ids: Iterable[str]) -> None:
         """Write down how these jobs ended, before anybody is told.
@@ -87,23 +93,53 @@ class Keeper:
             QueueUnavailable: Some are left for later.
             danzar.errors.StoreFailed: The same.
         """
-        ids = list(job_ids)
         async with asyncio.TaskGroup() as tasks:
-            ends = [tasks.create_task(self._take_up(job_id)) for job_id in ids]
+            ends = [tasks.create_task(self._try_to_take_up(job_id)) for job_id in job_ids]
         failed = [end.result() for end in ends if end.result() is not None]
         if failed and failed[0] is not None:
             raise failed[0]
-        await self._board.taken_up(self._store.home, ids)
 
-    async def _take_up(self, job_id: str) -> QueueUnavailable | StoreFailed | None:
+    async def take_up_one(self, job_id: str) -> JobView | None:
+        """The same for one job; as it ended, where that was written now.
+
+        Who asks while another is at it waits for that one.
+        """
+        while (other := self._taking_up.get(job_id)) is not None:
+            await asyncio.wait({other})
+            if not other.cancelled():
+                return other.result()
+        mine = self._taking_up[job_id] = asyncio.get_running_loop().create_future()
         try:
-            async with self._outputs:
-                found = await self._board.end_of(job_id)
-                if found is not None:
-                    await self._store.end(self._ended(*found))
+            view = await self._take_up(job_id)
+            mine.set_result(view)
+        finally:
+            del self._taking_up[job_id]
+            mine.cancel()  # unless it is done
+        return view
+
+    async def _try_to_take_up(self, job_id: str) -> QueueUnavailable | StoreFailed | None:
+        try:
+            await self.take_up_one(job_id)
         except (QueueUnavailable, StoreFailed) as exc:
             return exc
         return None
+
+    async def _take_up(self, job_id: str) -> JobView | None:
+        view = None
+        async with self._outputs:
+            found = await self._board.end_of(job_id)
+            if found is not None and await self._store.end(self._ended(*found)):
+                view = view_of(*found[:2])
+        self._starts.pop(job_id, None)
+        self._taken_up.append(job_id)
+        self._news.set()
+        return view
+
+    async def _tell_taken_up(self) -> None:
+        """Let the queue forget these ends; it tells of those again that it was not told of."""
+        taken_up, self._taken_up = self._taken_up, []
+        if taken_up:
+            await self._board.taken_up(self._store.home, taken_up)
 
     async def end_here(self, kept: Kept, ending: Ending) -> None:
         """End a job on disk while the queue is away; the queue learns it when it is back."""
@@ -125,7 +161,7 @@ class Keeper:
                 match signal:
                     case HasStarted(job_id=job_id, attempt=attempt):
                         self._starts[job_id] = attempt
-                        self._news.set()
+                        self._started.set()
                     case HasEnded(job_id=job_id):
                         self._ends[job_id] = None
                         self._news.set()
@@ -138,20 +174,31 @@ class Keeper:
                     case _:
                         pass
 
-    async def _write_down(self) -> None:
-        """Starts and ends, as they are told; many at once."""
+    async def _write_starts(self) -> None:
+        """Starts, as they are told, a moment later: jobs that end meanwhile need no such write."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._started.wait()
+            self._started.clear()
+            await asyncio.sleep(_STARTS_S)
             starts, self._starts = self._starts, {}
-            ends, self._ends = list(self._ends), {}
             try:
                 async with asyncio.TaskGroup() as tasks:
                     for job_id, attempt in starts.items():
                         tasks.create_task(self._store.started(job_id, attempt))
+            except* StoreFailed as exc:
+                log.warning("starts of jobs can't be written down: %s", exc.exceptions[0])
+
+    async def _write_ends(self) -> None:
+        """Ends, as they are told; many at once."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            ends, self._ends = list(self._ends), {}
+            try:
                 await self.take_up(ends)
-            except* (QueueUnavailable, StoreFailed) as exc:
-                log.warning("ends of jobs wait to be written down: %s", exc.exceptions[0])
+                await self._tell_taken_up()
+            except (QueueUnavailable, StoreFailed) as exc:
+                log.warning("ends of jobs wait to be written down: %s", exc)
                 await asyncio.sleep(_TRY_AGAIN_S)
                 self._look.set()
 

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from danzar.jobs.board import (
-    MAX_EVENTS,
     Changed,
     Found,
     HasEnded,
@@ -25,7 +24,8 @@ from danzar.jobs.board import (
     Work,
 )
 from danzar.jobs.contract import JobState, PartCame
-from danzar.jobs.record import Ending, JobRecord, Standing, Taken, new_id
+from danzar.jobs.record import MAX_EVENTS, Ending, JobRecord, News, Standing, Taken, new_id
+from danzar.running import running
 
 _SILENCE_S = 2.0
 _NEWEST_SHARE = 0.2  # of the running mean of run times
@@ -109,20 +109,24 @@ class LocalBoard:
         job.state, job.token, job.started_at = JobState.RUNNING, new_id(), time.time()
         job.attempt += 1
         job.facts = {"node": node}
-        job.add(Changed())
-        self._tell(HasStarted(job.record.job_id, job.attempt))
+        job.add(Changed(run=self._standing(job)))
+        self._signal(HasStarted(job.record.job_id, job.attempt))
         return Taken(job.record, job.attempt, job.token, job.started_at)
 
     async def renew(self, held: Sequence[Taken], node: str) -> frozenset[str]:
         """As in ``Board``."""
         return frozenset(t.record.job_id for t in held if self._held(t) is None)
 
-    async def note(self, taken: Taken, facts: Mapping[str, str]) -> None:
+    async def tell(self, taken: Taken, news: News) -> None:
         """As in ``Board``."""
         job = self._held(taken)
-        if job is not None:
-            job.facts |= facts
-            job.add(Changed())
+        if job is None:
+            return
+        job.facts |= news.facts
+        if news.facts:
+            job.add(Changed(run=self._standing(job)))
+        for part in news.parts:
+            job.add(part, news.keep)
 
     async def give_back(self, taken: Taken, delay_s: float, *, counts: bool) -> None:
         """As in ``Board``."""
@@ -144,11 +148,15 @@ class LocalBoard:
         job = self._jobs.setdefault(record.job_id, _Job(record, 0))
         if job.state.ended:
             return False
+        if token and job.token == token:
+            job.facts |= ending.news.facts
+        for part in ending.news.parts:
+            job.add(part, ending.news.keep)
         self._leave(job, token)
         job.state, job.ending, job.ended_at, job.token = ending.state, ending, time.time(), ""
         self._unwritten[record.job_id] = None
         job.add(Changed(over=True))
-        self._tell(HasEnded(record.job_id))
+        self._signal(HasEnded(record.job_id))
         return True
 
     async def look(self, job_id: str) -> tuple[JobRecord, Standing] | None:
@@ -186,13 +194,6 @@ class LocalBoard:
     async def waiting(self) -> Mapping[str, int]:
         """As in ``Board``."""
         return {model: len(queue.order) for model, queue in self._queues.items() if queue.order}
-
-    async def append(self, job_id: str, parts: Sequence[PartCame], keep: int) -> None:
-        """As in ``Board``."""
-        job = self._jobs.get(job_id)
-        if job is not None:
-            for part in parts:
-                job.add(part, keep)
 
     def events(self, job_id: str) -> AsyncGenerator[PartCame | Changed | None]:
         """As in ``Board``."""
@@ -257,22 +258,30 @@ class LocalBoard:
     @asynccontextmanager
     async def pulling(self, pull: Pull, node: str) -> AsyncIterator[None]:
         """As in ``Board``."""
-        places = [asyncio.create_task(self._serve(pull)) for _ in range(pull.at_once)]
-        try:
-            yield
-        finally:
-            for place in places:
-                place.cancel()
-            await asyncio.gather(*places, return_exceptions=True)
+        serving: set[asyncio.Task[None]] = set()
+        async with running(self._serve(pull, serving)):
+            try:
+                yield
+            finally:
+                for task in serving:
+                    task.cancel()
+                await asyncio.gather(*serving, return_exceptions=True)
 
-    async def _serve(self, pull: Pull) -> None:
+    async def _serve(self, pull: Pull, serving: set["asyncio.Task[None]"]) -> None:
         queue = self._queues[pull.model]
+
+        def served(task: "asyncio.Task[None]") -> None:
+            serving.discard(task)
+            queue.woken.set()
+
         while True:
-            if queue.order and await pull.may_pull():
-                await pull.serve()
-            else:
-                queue.woken.clear()
-                await queue.woken.wait()
+            queue.woken.clear()
+            while queue.order and len(serving) < pull.at_once() and await pull.may_pull():
+                task = asyncio.create_task(pull.serve())
+                serving.add(task)
+                task.add_done_callback(served)
+                await asyncio.sleep(0)  # it takes its job
+            await queue.woken.wait()
 
     def wake(self, model: str) -> None:
         """As in ``Board``."""
@@ -282,7 +291,7 @@ class LocalBoard:
         model = job.record.request.model
         bisect.insort(self._queues[model].order, job.key)
         self.wake(model)
-        self._tell(Work(model))
+        self._signal(Work(model))
 
     def _delay_over(self, job: _Job) -> None:
         self._delays.pop(job.record.job_id, None)
@@ -295,7 +304,7 @@ class LocalBoard:
         if job.state is JobState.RUNNING:
             queue.running -= 1
             if job.token != token:
-                self._tell(Stop(job.record.job_id))
+                self._signal(Stop(job.record.job_id))
             elif job.started_at is not None:
                 took_s = time.time() - job.started_at
                 mean_s = took_s if queue.mean_run_s is None else queue.mean_run_s
@@ -331,6 +340,6 @@ class LocalBoard:
             progress=None if progress is None else float(progress),
         )
 
-    def _tell(self, signal: Signal) -> None:
+    def _signal(self, signal: Signal) -> None:
         for listener in self._listeners:
             listener.put_nowait(signal)

@@ -1,17 +1,19 @@
 """A running job's parts on their way to those who follow it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from danzar.jobs.board import MAX_EVENTS, Board
+from danzar.jobs.board import Board
 from danzar.jobs.contract import PartCame, QueueUnavailable
-from danzar.jobs.record import Taken
+from danzar.jobs.record import MAX_EVENTS, News, Taken
 from danzar.workers.contract import Part, StepDone, TextDelta
 
 _MAX_STEPS = 64  # with their small pictures; what follows later sees only these
 _MAX_PENDING = 256
 _TRY_AGAIN_S = 1.0
+_GATHER_S = 0.002  # what comes so close together is sent together
 
 
 class PartsOut:
@@ -26,7 +28,7 @@ class PartsOut:
         self._pending: list[Part] = []
         self._facts: dict[str, str] = {}
         self._come = asyncio.Event()
-        self._over = False
+        self._over = asyncio.Event()
         self._keep = MAX_EVENTS
 
     def note(self, facts: Mapping[str, str]) -> None:
@@ -49,35 +51,43 @@ class PartsOut:
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
-        """Send while the context lasts; what is pending at its end is sent before it is left."""
+        """Send while the context lasts; what is pending at its end stays (``left``)."""
         task = asyncio.create_task(self._run())
         try:
             yield
-            self._over = True
+            self._over.set()
             self._come.set()
             await task
         finally:
             task.cancel()
             await asyncio.wait({task})
 
-    async def _run(self) -> None:
-        while self._pending or self._facts or not self._over:
-            await self._come.wait()
-            self._come.clear()
-            if not await self._send():
-                if self._over:
-                    return  # the result has it all
-                await asyncio.sleep(_TRY_AGAIN_S)
-
-    async def _send(self) -> bool:
+    def left(self) -> News:
+        """What was not sent."""
         pending, self._pending = self._pending, []
         facts, self._facts = self._facts, {}
         parts = [PartCame(part, self._taken.attempt) for part in pending]
+        return News(facts, parts, self._keep)
+
+    async def _run(self) -> None:
+        while True:
+            await self._come.wait()
+            self._come.clear()
+            await self._rest(_GATHER_S)
+            if self._over.is_set():
+                return
+            if not await self._send():
+                await self._rest(_TRY_AGAIN_S)
+
+    async def _rest(self, longest_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await self._over.wait()
+
+    async def _send(self) -> bool:
+        pending, facts = self._pending, self._facts
         try:
-            if facts:
-                await self._board.note(self._taken, facts)
-            if parts:
-                await self._board.append(self._taken.record.job_id, parts, self._keep)
+            await self._board.tell(self._taken, self.left())
         except QueueUnavailable:
             self._facts = facts | self._facts
             later, self._pending = self._pending, pending

@@ -2,13 +2,16 @@
 
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from danzar.jobs.contract import JobEvent, JobOutput, JobRequest, JobState, JobView
+from danzar.jobs.contract import JobEvent, JobOutput, JobRequest, JobState, JobView, PartCame
 from danzar.workers.contract import Struct
 
+MAX_EVENTS = 4096
+"""Parts of one job that are kept for who follows it; older ones go."""
 _ID_TIME_HEX = 11  # milliseconds since the epoch: enough until the year 2527
 _ID_CHANCE_BYTES = 10
 
@@ -56,16 +59,32 @@ class Taken(Struct, frozen=True):
     started_at: float
 
 
+class News(Struct, frozen=True):
+    """What has come of a job that runs, since the last news.
+
+    Attributes:
+        facts: Device, progress and the like, by the names of ``Standing``.
+        parts: For who follows it.
+        keep: At most so many entries of what followers see stay.
+    """
+
+    facts: Mapping[str, str] = {}
+    parts: Sequence[PartCame] = ()
+    keep: int = MAX_EVENTS
+
+
 class Ending(Struct, frozen=True):
     """How a job ended.
 
     Attributes:
         output: A ``JobOutput``, packed; ``None`` unless it is completed.
+        news: The last, which go with it.
     """
 
     state: JobState
     error: str | None = None
     output: bytes | None = None
+    news: News = News()
 
 
 def new_id() -> str:
@@ -88,6 +107,23 @@ def view_of(record: JobRecord, standing: Standing) -> JobView:
 
 def _fields(standing: Standing) -> dict[str, Any]:
     return {name: getattr(standing, name) for name in standing.__struct_fields__}
+
+
+def moved(view: JobView, run: Standing) -> JobView:
+    """The view after news of a run; unchanged where it knows that or better already.
+
+    Who follows late is told everything again, so old news must not take newer away.
+    """
+    if view.state.ended or run.started_at is None:
+        return view
+    news = _fields(run)
+    if run.started_at == view.started_at:
+        if view.state is not JobState.RUNNING or (view.progress or 0.0) > (run.progress or 0.0):
+            return view
+        news = {name: value for name, value in news.items() if value is not None}
+    elif view.started_at is not None and run.started_at < view.started_at:
+        return view
+    return msgspec.structs.replace(view, **news)
 
 
 pack = msgspec.msgpack.Encoder().encode

@@ -9,12 +9,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Se
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from danzar.jobs import redis_link as names
 from danzar.jobs.board import Changed, Line, Pull, Signal
 from danzar.jobs.contract import JobState, PartCame, QueueUnavailable
 from danzar.jobs.record import (
     Ending,
     JobRecord,
+    News,
     Standing,
     Taken,
     new_id,
@@ -63,10 +66,17 @@ class RedisBoard:
 
     async def put_one(self, record: JobRecord) -> int | None:
         """As in ``Board``."""
-        place = int(await self._link.run("put", *_putting(record, 0)))
-        if place:
-            await self._tickets.add(record.request.model, 1)
-        return place or None
+        # The ticket goes at the same time. One that is lost, or redeemed before its job is there,
+        # is mended within seconds by those who serve the model.
+        put = self._link.run("put", *_putting(record, 0))
+        ticket = self._tickets.add(record.request.model, 1)
+        place: Any
+        place, lost = await asyncio.gather(put, ticket, return_exceptions=True)
+        if isinstance(place, BaseException):
+            raise place
+        if lost is not None and not isinstance(lost, QueueUnavailable):
+            raise lost
+        return int(place) or None
 
     async def _put_some(self, jobs: Sequence[tuple[JobRecord, int]]) -> None:
         put = self._link.script("put")
@@ -108,12 +118,11 @@ class RedisBoard:
         what = [record.job_id, taken.token, self._lease_s, pack(record), record.request.model]
         return [*what, repr(record.score), taken.attempt, node, repr(taken.started_at), home]
 
-    async def note(self, taken: Taken, facts: Mapping[str, str]) -> None:
+    async def tell(self, taken: Taken, news: News) -> None:
         """As in ``Board``."""
         job_id = taken.record.job_id
         keys = [names.job_key(job_id), names.events_key(job_id)]
-        pairs = [text for pair in facts.items() for text in pair]
-        await self._link.run("note", keys, [taken.token, *pairs])
+        await self._link.run("tell", keys, [taken.token, _KNOWN_S, *_telling(news)])
 
     async def give_back(self, taken: Taken, delay_s: float, *, counts: bool) -> None:
         """As in ``Board``."""
@@ -130,22 +139,19 @@ class RedisBoard:
         what = [record.job_id, pack(record), model, token, ending.state.value]
         how = [ending.error or "", ending.output or b"", max(1, int(record.shared_s))]
         channels = [names.home_channel(record.home), names.STOP_CHANNEL]
-        return bool(await self._link.run("finish", keys, [*what, *how, *channels]))
+        args = [*what, *how, *channels, *_telling(ending.news)]
+        return bool(await self._link.run("finish", keys, args))
 
     async def look(self, job_id: str) -> tuple[JobRecord, Standing] | None:
         """As in ``Board``."""
-        key = names.job_key(job_id)
-        values = await self._link.ask(self._redis.hmget(key, ["record", "progress", *_FIELDS]))
-        record, progress, *fields = values
+        args = [job_id, names.WAITING, "record", "progress", *_FIELDS]
+        rank, record, progress, *fields = await self._link.run(
+            "look", [names.job_key(job_id)], args
+        )
         if record is None:
             return None
-        found = unpack_record(record)
         standing = _standing(dict(zip(_FIELDS, fields, strict=True)), progress)
-        if standing.state is not JobState.QUEUED:
-            return found, standing
-        waiting = names.model_keys(found.request.model)[0]
-        rank = await self._link.ask(self._redis.zrank(waiting, job_id))
-        return found, _at(standing, None if rank is None else int(rank) + 1)
+        return unpack_record(record), _at(standing, None if rank is None else int(rank) + 1)
 
     async def states(self, job_ids: Sequence[str]) -> list[Standing | None]:
         """As in ``Board``."""
@@ -206,15 +212,6 @@ class RedisBoard:
                 pipe.zcard(names.model_keys(model)[0])
             counts = await pipe.execute()
         return {model: count for model, count in zip(models, counts, strict=True) if count}
-
-    async def append(self, job_id: str, parts: Sequence[PartCame], keep: int) -> None:
-        """As in ``Board``."""
-        key = names.events_key(job_id)
-        async with self._link.reaching(), self._redis.pipeline(transaction=False) as pipe:
-            for part in parts:
-                pipe.xadd(key, {"p": pack(part)}, maxlen=keep, approximate=False)
-            pipe.expire(key, _KNOWN_S)
-            await pipe.execute()
 
     async def events(self, job_id: str) -> AsyncGenerator[PartCame | Changed | None]:
         """As in ``Board``."""
@@ -298,6 +295,11 @@ def _putting(record: JobRecord, attempt: int) -> tuple[list[str], list[Any]]:
     return keys, [*what, names.home_channel(record.home), names.WAKE_CHANNEL]
 
 
+def _telling(news: News) -> list[Any]:
+    pairs = [text for pair in news.facts.items() for text in pair]
+    return [news.keep, len(pairs), *pairs, *map(pack, news.parts)]
+
+
 def _keys(record: JobRecord) -> list[str]:
     return [names.job_key(record.job_id), *names.model_keys(record.request.model)]
 
@@ -305,12 +307,16 @@ def _keys(record: JobRecord) -> list[str]:
 def _event(entry: Mapping[bytes, bytes]) -> PartCame | Changed:
     part = entry.get(b"p")
     event = None if part is None else unpack_event(part)
-    return event if isinstance(event, PartCame) else Changed(over=entry.get(b"c") == b"over")
+    if isinstance(event, PartCame):
+        return event
+    if b"state" not in entry:
+        return Changed(over=entry.get(b"c") == b"over")
+    fields = {name: entry.get(name.encode()) for name in _FIELDS}
+    return Changed(run=_standing(fields, entry.get(b"progress")))
 
 
 def _at(standing: Standing, position: int | None) -> Standing:
-    fields = {name: getattr(standing, name) for name in standing.__struct_fields__}
-    return Standing(**fields | {"position": position})
+    return msgspec.structs.replace(standing, position=position)
 
 
 def _standing(fields: Mapping[str, bytes | None], progress: bytes | None) -> Standing:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "danzar:jobs:"
 JOB = f"{PREFIX}job:"
+WAITING = f"{PREFIX}waiting:"
 EVENTS = f"{PREFIX}events:"
 MODELS = f"{PREFIX}models"
 TAKERS = f"{PREFIX}takers"
@@ -73,7 +74,7 @@ class RedisLink:
     def __init__(self, client: "Redis", host: str) -> None:
         self.client = client
         self.host = host
-        names = ("put", "take", "renew", "note", "give_back", "finish")
+        names = ("put", "take", "renew", "tell", "look", "give_back", "finish")
         self._scripts = {name: client.register_script(_lua(name)) for name in names}
 
     def script(self, name: str) -> AsyncScript:

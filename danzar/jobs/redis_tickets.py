@@ -19,16 +19,15 @@ from typing import Any
 from docket import Docket, Worker
 from redis.exceptions import RedisError
 
-from danzar.errors import DanzarError
 from danzar.jobs.board import Pull
 from danzar.jobs.contract import QueueUnavailable
+from danzar.jobs.own_tickets import TICKET, serve_only_tickets
 from danzar.jobs.redis_link import PREFIX, WAKE_CHANNEL, RedisLink, model_keys
 from danzar.keys.plain_arguments import use_plain_arguments
 from danzar.running import running
 
 log = logging.getLogger(__name__)
 
-_TICKET = "ticket"
 _AWAKE_S = 20.0  # with nothing to do; starting a worker takes some 10 ms
 _LOOK_S = 1.0
 _BUSY_LOOK = timedelta(milliseconds=10)
@@ -41,6 +40,7 @@ async def open_tickets(url: str, link: RedisLink, lease_s: float) -> AsyncIterat
     """Tickets at this address, which has been checked."""
     logging.getLogger("docket").setLevel(logging.ERROR)  # it tells of each task and each retry
     use_plain_arguments()  # nothing of what others wrote there is unpickled
+    serve_only_tickets()
     async with AsyncExitStack() as stack:
         yield Tickets(url, link, lease_s, stack)
 
@@ -68,9 +68,9 @@ class Tickets:
         when = datetime.now(UTC) + timedelta(seconds=delay_s)
         async with self._link.reaching():
             if count == 1:
-                await docket.add(_TICKET, when=when)()
+                await docket.add(TICKET, when=when)()
             else:
-                await docket.add_many(docket.call(_TICKET, when=when)() for _ in range(count))
+                await docket.add_many(docket.call(TICKET, when=when)() for _ in range(count))
             if wake:
                 await self._link.client.publish(WAKE_CHANNEL, model)
 
@@ -105,9 +105,9 @@ class Tickets:
                 docket = await self._docket(pull.model)
                 if await self._mend(pull.model, docket):
                     await self._work(pull, node, docket)
-            except* (DanzarError, RedisError, OSError) as group:
-                # Alone, or in the group of the worker's tasks. What stands in the queue may be no
-                # ticket of ours: that must not end this machine's other work.
+            except* Exception as group:
+                # Alone, or in the group of the worker's tasks. Whatever it is, it must not end
+                # this machine's other work.
                 if not _is_away(group):
                     log.exception("the tickets for %s can't be served now", pull.model)
                 await asyncio.sleep(_LOOK_S)
@@ -125,11 +125,11 @@ class Tickets:
                 else:
                     await self.add(pull.model, 1, _LOOK_S, wake=True)  # for somebody else
 
-        docket.register(ticket, names=[_TICKET])
+        docket.register(ticket, names=[TICKET])
         worker = Worker(
             docket,
             name=f"{node}/{pull.model}",
-            concurrency=pull.at_once,
+            concurrency=pull.at_once(),
             redelivery_timeout=timedelta(seconds=self._lease_s),
             reconnection_delay=_RECONNECT,
             minimum_check_interval=_QUIET_LOOK,
@@ -139,11 +139,13 @@ class Tickets:
             quiet_s = 0.0
             while quiet_s < _AWAKE_S and await pull.may_pull():
                 await asyncio.sleep(_LOOK_S)
-                if busy.count:
-                    quiet_s = 0.0
-                    continue
-                worker.minimum_check_interval = _QUIET_LOOK
-                quiet_s = 0.0 if await self._tickets(docket) else quiet_s + _LOOK_S
+                worker.concurrency = pull.at_once()
+                waits = True  # as far as known: docket's worker outlives a while without the server
+                with contextlib.suppress(QueueUnavailable):
+                    waits = await self._mend(pull.model, docket)
+                quiet_s = 0.0 if waits or busy.count else quiet_s + _LOOK_S
+                if not busy.count:
+                    worker.minimum_check_interval = _QUIET_LOOK
 
     async def _tickets(self, docket: Docket) -> int:
         async with self._link.reaching(), self._link.client.pipeline(transaction=False) as pipe:
@@ -166,7 +168,7 @@ class Tickets:
         async with self._opening:
             if model not in self._dockets:
                 docket = Docket(f"{PREFIX}{model}", self._url, execution_ttl=timedelta(0))
-                docket.register(_nothing, names=[_TICKET])
+                docket.register(_nothing, names=[TICKET])
                 self._dockets[model] = await self._stack.enter_async_context(docket)
             return self._dockets[model]
 

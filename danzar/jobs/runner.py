@@ -84,12 +84,13 @@ class Runner:
         async with parts.sending():
             answer = await self._compute(taken, parts)
         if answer.result is None:
-            return Ending(JobState.FAILED, "The model gave no result.")
+            return Ending(JobState.FAILED, "The model gave no result.", news=parts.left())
         if getattr(answer.result, "finish_reason", None) == "cancelled":
-            return Ending(JobState.CANCELLED, "It was stopped while it ran.")
+            text = "It was stopped while it ran."
+            return Ending(JobState.CANCELLED, text, news=parts.left())
         output = pack(JobOutput("".join(answer.text), answer.result))
         self._check_size(len(output))
-        return Ending(JobState.COMPLETED, output=output)
+        return Ending(JobState.COMPLETED, output=output, news=parts.left())
 
     async def _compute(self, taken: Taken, parts: PartsOut) -> _Answer:
         request = taken.record.request

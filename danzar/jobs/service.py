@@ -1,11 +1,11 @@
 """The jobs of one machine as its front ends see them: accepts, shows, follows, cancels."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 from danzar.config.jobs import JobsConfig
 from danzar.errors import ModelMissing, StoreFailed
@@ -26,11 +26,28 @@ from danzar.jobs.contract import (
 )
 from danzar.jobs.keeper import Keeper
 from danzar.jobs.order import UNMEASURED_RETRY_S, check_request, retry_after_s, score
-from danzar.jobs.record import Ending, JobRecord, Standing, new_id, unpack_output, view_of
+from danzar.jobs.record import Ending, JobRecord, Standing, moved, new_id, unpack_output, view_of
 from danzar.jobs.store import JobStore, Kept
 from danzar.running import running
 
 _DEFAULT_CANCEL = "It was cancelled."
+_SMALL_BYTES = 64 * 1024  # is read in well under a millisecond
+_LINE_S = 0.1  # how long what was heard of a model's queue is taken for true while there is room
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What was heard of a model's queue.
+
+    Attributes:
+        pending: Jobs that it may not count yet.
+        asked: How often it had been asked for by then; each time may be one job more since.
+    """
+
+    line: Line
+    until_s: float
+    pending: int
+    asked: int
 
 
 class JobService:
@@ -54,6 +71,8 @@ class JobService:
         self.consumer: Consumer | None = None
         self._keeper = Keeper(store, board, config)
         self._accepting: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
+        self._lines: dict[str, _Heard] = {}
 
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator["JobService"]:
@@ -91,9 +110,12 @@ class JobService:
 
     async def view(self, job_id: str) -> JobView:
         """As in ``Jobs``."""
+        return await self._now(job_id)
+
+    async def _now(self, job_id: str, *, over: bool = False) -> JobView:
         kept = await self._store.find(job_id)
         if kept is not None:
-            return await self._view(kept)
+            return await self._view(kept, over=over)
         found = await self._board.look(job_id)
         if found is None:
             raise _missing(job_id)
@@ -101,15 +123,16 @@ class JobService:
 
     async def output(self, job_id: str) -> JobOutput:
         """As in ``Jobs``."""
-        view = await self.view(job_id)
+        view, data = await self._with_output(job_id)
         if view.state is not JobState.COMPLETED:
             text = f"Job {job_id} is {view.state.value}: it has no result."
             raise JobNotCompleted(text, view)
-        data = await self._store.output(job_id)
         if data is None:
             data = await self._board.output(job_id)
         if data is None:
             raise JobMissing(f"The result of job {job_id} is not kept any more.")
+        if len(data) <= _SMALL_BYTES:
+            return unpack_output(data)
         return await asyncio.to_thread(unpack_output, data)
 
     async def cancel(self, job_id: str, reason: str = _DEFAULT_CANCEL) -> JobView:
@@ -136,21 +159,30 @@ class JobService:
         async with aclosing(self._board.events(job_id)) as events:
             view = await self.view(job_id)
             yield StateCame(view)
-            if view.state.ended:
-                return
-            async for event in events:
+            silent = False  # nothing came since it was seen to have ended
+            while not view.state.ended:
+                event = await anext(events)
                 if isinstance(event, PartCame):
+                    silent = False
                     if event.attempt >= view.attempt:
                         yield event
                     continue
-                with contextlib.suppress(QueueUnavailable):
-                    now = await self.view(job_id)
-                    if now == view or (now.state.ended and event == Changed()):
-                        continue  # its last parts come before its end
+                now = await self._after(view, event)
+                if now.state.ended and event != Changed(over=True) and not silent:
+                    silent = event is None
+                    continue  # its last parts come before its end
+                if now != view:
                     view = now
                     yield StateCame(view)
-                    if view.state.ended:
-                        return
+
+    async def _after(self, view: JobView, event: Changed | None) -> JobView:
+        """The job after news, or after silence; as it was, while the queue can't be reached."""
+        if event is not None and event.run is not None:
+            return moved(view, event.run)
+        try:
+            return await self._now(view.job_id, over=event is not None and event.over)
+        except QueueUnavailable:
+            return view
 
     async def waiting(self) -> Mapping[str, int]:
         """As in ``Jobs``."""
@@ -180,20 +212,34 @@ class JobService:
         """Nodes that take jobs now, by model; those without any were there within a day."""
         return await self._board.takers()
 
-    async def _view(self, kept: Kept) -> JobView:
-        """A job of ours: what the disk says where it has ended, else what the queue says."""
+    async def _view(self, kept: Kept, *, over: bool = False) -> JobView:
+        """A job of ours: what the disk says where it has ended, else what the queue says.
+
+        ``over``: the queue has said that it has ended.
+        """
         if kept.standing is not None:
             return kept.view
         job_id = kept.record.job_id
         try:
-            found = await self._board.look(job_id)
+            found = None if over else await self._board.look(job_id)
             if found is not None and not found[1].state.ended:
                 return view_of(*found)
-            await self._keeper.take_up([job_id])
+            ended = await self._keeper.take_up_one(job_id)
         except QueueUnavailable:
             return kept.view
+        if ended is not None:
+            return ended
         now = await self._store.find(job_id)
         return kept.view if now is None else now.view
+
+    async def _with_output(self, job_id: str) -> tuple[JobView, bytes | None]:
+        """The job, and its output where the disk here has it."""
+        kept = await self._store.output(job_id)
+        if kept is not None and kept[0].standing is not None:
+            return kept[0].view, kept[1]
+        view = await self.view(job_id)  # which may write its end down
+        kept = await self._store.output(job_id)
+        return view, None if kept is None else kept[1]
 
     async def _check_model(self, model: str) -> None:
         if model in self._models():
@@ -203,10 +249,20 @@ class JobService:
             raise ModelMissing(f"No machine takes jobs for a model {model!r}; known: {known}.")
 
     async def _line(self, model: str) -> Line:
+        """How it stands with the model; up to a moment old where there is room anyhow."""
+        self._asked[model] += 1
+        asked, pending = self._asked[model], self._accepting[model]
+        heard = self._lines.get(model)
+        if heard is not None and time.monotonic() < heard.until_s:
+            at_most = heard.line.waiting + heard.pending + asked - heard.asked
+            if at_most < self._config.max_waiting:
+                return heard.line
         try:
-            return await self._board.line(model)
+            line = await self._board.line(model)
         except QueueUnavailable:
             return Line(await self._store.unfinished(of_all=True), 0, None)
+        self._lines[model] = _Heard(line, time.monotonic() + _LINE_S, pending, asked)
+        return line
 
     @contextmanager
     def _room_for(self, model: str, line: Line) -> Iterator[None]:

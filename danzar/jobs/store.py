@@ -14,9 +14,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from danzar.database import Database, healthy_connection, is_damaged, move
 from danzar.errors import StoreFailed
+from danzar.jobs.commits import Commits, open_commits
 from danzar.jobs.contract import JobView
 from danzar.jobs.record import (
     JobRecord,
@@ -27,14 +29,12 @@ from danzar.jobs.record import (
     unpack_standing,
     view_of,
 )
-from danzar.running import running
 
 log = logging.getLogger(__name__)
 
 JOBS_FILE = "jobs.db"  # in the data folder
 _NAME = "the list of jobs"
 _VERSION = 1
-_TOGETHER = 500  # writes in one commit
 _HOME = "home"
 _TABLES = (
     """
@@ -67,8 +67,6 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
 
-_Statement = tuple[str, Sequence[object]]
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -98,28 +96,13 @@ class Ended:
     forget_at: float
 
 
-@dataclass(slots=True, eq=False)
-class _Write:
-    """Statements that belong together, and the rows that the first one changed.
-
-    Attributes:
-        synced: Not done before the disk itself has it.
-    """
-
-    statements: Sequence[_Statement]
-    changed: asyncio.Future[int]
-    synced: bool
-
-
 class JobStore:
     """The open file. Every method raises ``StoreFailed`` where it can't be read or written."""
 
-    def __init__(self, writing: Database, reading: Database, home: str, *, sync: bool) -> None:
-        self._writing = writing
+    def __init__(self, commits: Commits, reading: Database, home: str, *, sync: bool) -> None:
+        self._commits = commits
         self._reading = reading  # a connection of its own sees only what is committed
-        self._writes: asyncio.Queue[_Write] = asyncio.Queue()
         self._sync_accepted = sync
-        self._is_synced: bool | None = None
         self.home = home
 
     @classmethod
@@ -136,13 +119,11 @@ class JobStore:
         """
         async with (
             _only_here(path.with_suffix(".lock")),
-            Database.open(path, _NAME, _prepare) as writing,
-            Database.open(path, _NAME, lambda _: None) as reading,
+            Database.open(path, _NAME, _prepare) as reading,
+            open_commits(path, _NAME) as commits,
         ):
             home = str((await reading.read("SELECT value FROM about"))[0][0])
-            store = cls(writing, reading, home, sync=sync)
-            async with running(store._commit_writes()):
-                yield store
+            yield cls(commits, reading, home, sync=sync)
 
     async def accept(self, record: JobRecord) -> None:
         """Write the job down; it is on disk when this returns."""
@@ -152,12 +133,12 @@ class JobStore:
         )
         owner = record.request.owner
         row = (record.job_id, owner, record.submitted_at, record.deadline_at, pack(record))
-        await self._write((sql, row), synced=self._sync_accepted)
+        await self._commits.write((sql, row), synced=self._sync_accepted)
 
     async def started(self, job_id: str, attempt: int) -> None:
         """Remember how often the job was started, so that a crash does not forget it."""
         sql = "UPDATE jobs SET attempt = max(attempt, ?) WHERE job_id = ? AND ended_at IS NULL"
-        await self._write((sql, (attempt, job_id)))
+        await self._commits.write((sql, (attempt, job_id)))
 
     async def end(self, ended: Ended) -> bool:
         """Write down how the job ended, unless that is written; True for the one that did."""
@@ -170,21 +151,24 @@ class JobStore:
             (pack(ended.standing), ended.standing.attempt, at, ended.forget_at, ended.job_id),
         )
         if ended.output is None:
-            return bool(await self._write(end))
+            return bool(await self._commits.write(end))
         sql = "INSERT OR IGNORE INTO outputs SELECT ?, ?, ?, ? WHERE changes() = 1"
         keep = (sql, (ended.job_id, at, len(ended.output), ended.output))
-        return bool(await self._write(end, keep))
+        return bool(await self._commits.write(end, keep))
 
     async def find(self, job_id: str) -> Kept | None:
         """The job, if it was accepted here and is not forgotten."""
         rows = await self._reading.read(f"{_SELECT} WHERE job_id = ?", (job_id,))
         return _kept(rows[0]) if rows else None
 
-    async def output(self, job_id: str) -> bytes | None:
-        """A completed job's packed output, while it is kept."""
-        sql = "SELECT data FROM outputs WHERE job_id = ?"
+    async def output(self, job_id: str) -> tuple[Kept, bytes | None] | None:
+        """The job, if it was accepted here, with its packed output while that is kept."""
+        sql = f"{_SELECT_OUTPUT} WHERE jobs.job_id = ?"
         rows = await self._reading.read(sql, (job_id,))
-        return bytes(rows[0][0]) if rows else None
+        if not rows:
+            return None
+        *job, data = rows[0]
+        return _kept(job), data
 
     async def open_jobs(self, after: str, at_most: int) -> list[Kept]:
         """Jobs that have not ended, by id, from the one after this."""
@@ -223,7 +207,7 @@ class JobStore:
 
     async def forget(self, now: float, keep_bytes: int) -> None:
         """Delete what has been kept long enough, and the oldest results beyond the size."""
-        await self._write(
+        await self._commits.write(
             (
                 (
                     "DELETE FROM outputs WHERE job_id IN (SELECT job_id FROM jobs "
@@ -242,45 +226,9 @@ class JobStore:
             ),
         )
 
-    async def _write(self, *statements: _Statement, synced: bool = False) -> int:
-        write = _Write(statements, asyncio.get_running_loop().create_future(), synced)
-        self._writes.put_nowait(write)
-        return await write.changed
-
-    async def _commit_writes(self) -> None:
-        while True:
-            writes = [await self._writes.get()]
-            while not self._writes.empty() and len(writes) < _TOGETHER:
-                writes.append(self._writes.get_nowait())
-            try:
-                changed = await self._commit(writes)
-            except StoreFailed as exc:
-                _settle(writes, exc)
-            except BaseException:
-                _settle(writes, StoreFailed(f"{_NAME} was closed."))
-                raise
-            else:
-                _settle(writes, changed)
-
-    async def _set_sync(self, *, synced: bool) -> None:
-        if synced is not self._is_synced:
-            await self._writing.read(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
-            self._is_synced = synced
-
-    async def _commit(self, writes: Sequence[_Write]) -> list[int]:
-        changed = []
-        await self._set_sync(synced=any(write.synced for write in writes))
-        async with self._writing.transaction() as connection:
-            for write in writes:
-                counts = []
-                for sql, parameters in write.statements:
-                    cursor = await connection.execute(sql, parameters)
-                    counts.append(cursor.rowcount)
-                changed.append(counts[0])
-        return changed
-
 
 _SELECT = "SELECT record, attempt, standing FROM jobs"
+_SELECT_OUTPUT = "SELECT record, attempt, standing, data FROM jobs LEFT JOIN outputs USING (job_id)"
 
 
 @asynccontextmanager
@@ -317,17 +265,7 @@ def _lock(path: Path) -> sqlite3.Connection:
     return lock
 
 
-def _settle(writes: Sequence[_Write], outcome: StoreFailed | list[int]) -> None:
-    for i, write in enumerate(writes):
-        if write.changed.done():
-            continue
-        if isinstance(outcome, StoreFailed):
-            write.changed.set_exception(outcome)
-        else:
-            write.changed.set_result(outcome[i])
-
-
-def _kept(row: sqlite3.Row) -> Kept:
+def _kept(row: Sequence[Any]) -> Kept:
     record, attempt, standing = row
     return Kept(unpack_record(record), attempt, unpack_standing(standing) if standing else None)
 

@@ -41,6 +41,7 @@ class EchoInference:
         seconds: Of computing for each request.
         gate: Where it is closed, requests wait after their first part.
         gated: Which prompts the gate is for.
+        gates: Of single prompts, instead of the gate.
         fail: Asked with prompt and start (from 1); an error that it returns is raised.
         begun: Prompts in the order of their starts.
         most: The most requests that ran at once.
@@ -49,6 +50,7 @@ class EchoInference:
     seconds: float = 0.0
     gate: asyncio.Event | None = None
     gated: Callable[[str], bool] = lambda prompt: True
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
     fail: Callable[[str, int], Exception | None] = lambda prompt, start: None
     begun: list[str] = field(default_factory=list)
     now: int = 0
@@ -110,8 +112,9 @@ class EchoInference:
 
     async def _compute(self, prompt: str) -> None:
         await asyncio.sleep(self.seconds)
-        if self.gate is not None and self.gated(prompt):
-            await self.gate.wait()
+        gate = self.gates.get(prompt, self.gate if self.gated(prompt) else None)
+        if gate is not None:
+            await gate.wait()
 
     async def call(
         self, model: str, request: Request | MakeRequest, *, asker: Asker = NOBODY

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from danzar.jobs.contract import JobState, PartCame
 from danzar.jobs.local_board import LocalBoard
 from danzar.jobs.open_jobs import open_queue
 from danzar.jobs.order import score
-from danzar.jobs.record import Ending, JobRecord, new_id
+from danzar.jobs.record import Ending, JobRecord, News, Standing, new_id
 from danzar.workers.contract import TextDelta
 from tests.jobs.helpers import PATIENCE_S, wish
 
@@ -90,7 +91,7 @@ async def test_who_does_not_hold_a_job_can_not_change_it(board):
     old = await board.take("echo", "n")
     await board.give_back(old, 0.0, counts=True)
     new = await board.take("echo", "m")
-    await board.note(old, {"device": "cuda:9"})
+    await board.tell(old, News({"device": "cuda:9"}))
     await board.give_back(old, 0.0, counts=True)
     assert await board.renew([old, new], "m") == {job.job_id}
     _, standing = await board.look(job.job_id)
@@ -102,19 +103,24 @@ async def test_followers_see_everything_in_order(board):
     await board.put([(job, 0)])
     taken = await board.take("echo", "n")
     parts = [PartCame(TextDelta(str(i)), 1) for i in range(10)]
-    await board.append(job.job_id, parts[:5], 100)
-    await board.append(job.job_id, parts[5:], 100)
+    await board.tell(taken, News({"device": "cuda:0"}, parts[:3]))
+    await board.tell(taken, News({}, parts[3:7]))
     events = board.events(job.job_id)
-    await board.finish(job, DONE, taken.token)
-    seen = [await anext(events) for _ in range(12)]
+    last = News({"progress": "1.0"}, parts[7:])
+    await board.finish(job, msgspec.structs.replace(DONE, news=last), taken.token)
+    seen = [await anext(events) for _ in range(13)]
     await events.aclose()
-    assert seen == [Changed(), *parts, Changed(over=True)]
+    begun = {"state": JobState.RUNNING, "attempt": 1, "node": "n"}
+    run = Standing(**begun, started_at=pytest.approx(taken.started_at, abs=0.001))
+    placed = Standing(**begun, started_at=run.started_at, device="cuda:0")
+    assert seen == [Changed(run=run), Changed(run=placed), *parts, Changed(over=True)]
 
 
 async def test_what_is_kept_for_followers_is_bounded(board):
     job = record()
     await board.put([(job, 0)])
-    await board.append(job.job_id, [PartCame(TextDelta(str(i)), 1) for i in range(50)], 4)
+    taken = await board.take("echo", "n")
+    await board.tell(taken, News({}, [PartCame(TextDelta(str(i)), 1) for i in range(50)], 4))
     events = board.events(job.job_id)
     assert (await anext(events)).part == TextDelta("46")
     await events.aclose()

@@ -213,6 +213,51 @@ async def test_a_machine_can_leave_jobs_to_a_better_one(home, config):
     assert worse.begun == []
 
 
+async def test_what_danzar_did_not_write_is_dropped_and_the_machine_serves_on(
+    home, config, redis_server, caplog
+):
+    """Three kinds of entries that docket's worker can't read, among tickets."""
+    echo = EchoInference(gate=asyncio.Event())
+    stream = "danzar:jobs:echo:stream"
+    ticket = ("key", "k", "when", "2030-01-01T00:00:00+00:00", "attempt", "1", "generation", "1")
+    pickled = ("function", "ticket", "args", "\x80\x05).", "kwargs", "\x80\x05}.")
+    nap = ("function", "sleep", "args", "[1000000]", "kwargs", "{}")
+    async with node(config, "one", echo) as consumer:
+        before = await home.submit(wish("before"))
+        await until(lambda: echo.begun == ["before"])
+        for entry in (("what", "ever"), (*ticket, *pickled), (*ticket, *nap)):
+            assert not redis_server.command("XADD", stream, "*", *entry).startswith(b"-")
+        after = await home.submit(wish("after"))
+        await until(lambda: echo.begun == ["before", "after"])
+        assert len(consumer.running) == 2
+        echo.gate.set()
+        for view in (before, after):
+            assert (await ended(home, view.job_id)).attempt == 1
+        async with asyncio.timeout(PATIENCE_S):
+            while redis_server.command("XLEN", stream) != b":0\r\n":
+                await asyncio.sleep(0.02)
+    warnings = [r.getMessage() for r in caplog.records if "not written by Danzar" in r.getMessage()]
+    assert len(warnings) == 3
+
+
+async def test_a_job_whose_ticket_was_lost_is_run(home, config, redis_server):
+    """As when a machine dies between the job and its ticket, while others serve the model."""
+    echo = EchoInference(gate=asyncio.Event())
+    async with node(config, "one", echo):
+        await home.submit(wish("first"))
+        await until(lambda: echo.begun == ["first"])
+        tickets, home._board._tickets.add = home._board._tickets.add, _lost
+        view = await home.submit(wish("without a ticket"))
+        home._board._tickets.add = tickets
+        await until(lambda: len(echo.begun) == 2)
+        echo.gate.set()
+        assert (await ended(home, view.job_id)).state is JobState.COMPLETED
+
+
+async def _lost(*args, **more):
+    raise QueueUnavailable("for this one call")
+
+
 async def test_models_are_known_from_those_that_take_jobs_for_them(home, config):
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(open_queue(config))

@@ -1,6 +1,7 @@
 """Jobs from the front end's side; each test with the queue of one process and with Redis."""
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
@@ -51,6 +52,32 @@ async def test_who_follows_late_sees_the_whole_answer(jobs, echo):
     assert states.count(JobState.COMPLETED) == 1
 
 
+async def test_nothing_is_lost_where_a_job_ends_in_a_moment_of_silence(jobs, echo, monkeypatch):
+    """Who follows looks at the job after some silence; its last parts may come just then."""
+    told = jobs._board.events
+
+    async def late(job_id):
+        async with aclosing(told(job_id)) as events:
+            async for event in events:
+                if isinstance(event, PartCame):
+                    while not (await jobs.view(job_id)).state.ended:
+                        await asyncio.sleep(0.005)
+                    yield None
+                yield event
+
+    monkeypatch.setattr(jobs._board, "events", late)
+    echo.gate = asyncio.Event()
+    view = await jobs.submit(wish("one two"))
+    await until(lambda: bool(echo.begun))
+    parts = []
+    async for event in jobs.follow(view.job_id):
+        echo.gate.set()
+        if isinstance(event, PartCame):
+            parts.append(event.part.text)
+    assert "".join(parts) == "one two "
+    assert event.view.state is JobState.COMPLETED
+
+
 async def test_steps_tell_the_progress(jobs, echo):
     echo.gate = asyncio.Event()
     work = GenerateImages("a cat", steps=3, seed=7)
@@ -67,10 +94,10 @@ async def test_steps_tell_the_progress(jobs, echo):
 
 
 async def test_urgent_jobs_go_first_and_old_ones_are_not_passed_for_ever(jobs, echo, config):
-    echo.gate = asyncio.Event()
+    echo.gates = {"first": asyncio.Event(), "second": asyncio.Event()}
     first = await jobs.submit(wish("first"))
     await until(lambda: echo.begun == ["first"])
-    held = await jobs.submit(wish("second in the machine"))
+    second = await jobs.submit(wish("second"))
     await until(lambda: len(echo.begun) == 2)
     plain = await jobs.submit(wish("plain"))
     low = await jobs.submit(wish("low", priority=-1))
@@ -79,10 +106,12 @@ async def test_urgent_jobs_go_first_and_old_ones_are_not_passed_for_ever(jobs, e
     assert (await jobs.view(plain.job_id)).position == 2
     assert (await jobs.view(low.job_id)).position == 3
     assert await jobs.waiting() == {"echo": 3}
-    echo.gate.set()
-    for view in (first, held, plain, low, high):
+    echo.gates["first"].set()  # one place is free, so that they go one after the other
+    for view in (first, plain, low, high):
         await ended(jobs, view.job_id)
     assert echo.begun[2:] == ["high", "plain", "low"]
+    echo.gates["second"].set()
+    await ended(jobs, second.job_id)
 
 
 async def test_a_machine_runs_one_job_more_than_its_model_serves_at_once(jobs, echo):
@@ -238,6 +267,19 @@ async def test_a_full_queue_refuses_with_the_time_to_try_again(config, echo, tmp
         echo.gate.set()
 
 
+async def test_one_after_the_other_they_do_not_pass_the_limit_either(config, tmp_path):
+    config = config.model_copy(update={"max_waiting": 5})
+    parts = open_jobs(config, tmp_path, inference=None, models=lambda: {"echo": 1}, node="here")
+    async with parts as jobs:
+        for number in range(5):
+            await jobs.submit(wish(f"job {number}"))
+        for _ in range(3):
+            with pytest.raises(JobQueueFull):
+                await jobs.submit(wish("one too many"))
+        await jobs.cancel((await jobs.recent(1))[0].job_id, "room for another")
+        await jobs.submit(wish("another"))
+
+
 async def test_many_at_once_do_not_pass_the_limit(config, echo, tmp_path):
     config = config.model_copy(update={"max_waiting": 5})
     echo.gate = asyncio.Event()
@@ -311,7 +353,7 @@ async def test_results_beyond_their_lifetime_or_the_size_are_forgotten(config, e
         await jobs._board.taken_up(jobs._store.home, [])
         kept = {view.job_id for view in await jobs.recent()}
         assert kept == {old.job_id, new.job_id}
-        assert await jobs._store.output(old.job_id) is None
+        assert (await jobs._store.output(old.job_id))[1] is None
         assert (await jobs.output(new.job_id)).text == "new " * 50 + " "
 
 
@@ -325,3 +367,48 @@ async def test_text_comes_while_the_model_still_writes(jobs, echo):
             break
     echo.gate.set()
     assert (await ended(jobs, view.job_id)).state is JobState.COMPLETED
+
+
+async def test_fewer_slots_let_running_jobs_end_and_more_slots_start_more(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("danzar.jobs.consumer._ANNOUNCE_S", 0.01)
+    echo = EchoInference(gate=asyncio.Event(), gated=lambda prompt: prompt.startswith("long"))
+    slots = {"echo": 2}
+    parts = open_jobs(config, tmp_path, inference=echo, models=lambda: dict(slots), node="here")
+    async with parts as jobs:
+        long = [await jobs.submit(wish(f"long {i}")) for i in range(3)]
+        await until(lambda: echo.now == 3)
+        slots["echo"] = 1
+        waiting = await jobs.submit(wish("waits"))
+        slots["echo"] = 3
+        assert (await ended(jobs, waiting.job_id)).state is JobState.COMPLETED
+        assert echo.now == 3
+        slots["echo"] = 1
+        echo.gate.set()
+        views = [await ended(jobs, view.job_id) for view in long]
+        assert {(view.state, view.attempt) for view in views} == {(JobState.COMPLETED, 1)}
+        assert echo.stopped == []
+        echo.most = 0
+        for view in [await jobs.submit(wish(f"later {i}")) for i in range(6)]:
+            await ended(jobs, view.job_id)
+        assert echo.most <= 2
+
+
+async def test_a_model_that_goes_and_comes_back_keeps_its_jobs(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("danzar.jobs.consumer._ANNOUNCE_S", 0.01)
+    echo = EchoInference(gate=asyncio.Event())
+    models = {"echo": 1, "other": 1}
+    parts = open_jobs(config, tmp_path, inference=echo, models=lambda: dict(models), node="here")
+    async with parts as jobs:
+        long = await jobs.submit(wish("long"))
+        await until(lambda: echo.now == 1)
+        del models["echo"]
+        await until(lambda: len(echo.begun) == 1)
+        other = await jobs.submit(wish("meanwhile", model="other"))
+        await until(lambda: echo.now == 2)
+        models["echo"] = 1
+        echo.gate.set()
+        for view in (long, other, await jobs.submit(wish("later"))):
+            assert (await ended(jobs, view.job_id)).attempt == 1
+        assert echo.stopped == []

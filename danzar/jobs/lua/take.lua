@@ -36,7 +36,8 @@ while true do
             'started_at', tostring(now))
         redis.call('HDEL', job, 'device', 'degraded', 'progress', 'error')
         redis.call('ZADD', leases, now + lease_s, id)
-        redis.call('XADD', events_prefix .. id, 'MAXLEN', '~', 4096, '*', 'c', '1')
+        redis.call('XADD', events_prefix .. id, 'MAXLEN', '~', 4096, '*', 'c', '1',
+            'state', 'running', 'attempt', attempt, 'started_at', tostring(now), 'node', node)
         redis.call('EXPIRE', events_prefix .. id, kept_s)
         local home_channel = redis.call('HGET', job, 'home')
         if home_channel then
