@@ -90,7 +90,8 @@ class ImagineCog(commands.Cog, name="Imagine"):
         asked = read_asked(text, Asked("", negative, size, seed, steps, count))
         request: PictureRequest
         if match:
-            request = video(asked, (await self._pictures.sizes("video")).base)
+            sizes = await self._pictures.sizes("video")
+            request = video(asked, sizes.base, sizes.max_frames)
         else:
             request = images(asked, (await self._pictures.sizes("imagine")).base)
         await self._start(ctx, ctx.author, request)
@@ -117,8 +118,8 @@ class ImagineCog(commands.Cog, name="Imagine"):
     ) -> None:
         text = with_names(prompt, names_in(ctx.message))
         asked = read_asked(text, Asked("", negative, size, seed, steps, seconds=seconds))
-        base = (await self._pictures.sizes("video")).base
-        await self._start(ctx, ctx.author, video(asked, base))
+        sizes = await self._pictures.sizes("video")
+        await self._start(ctx, ctx.author, video(asked, sizes.base, sizes.max_frames))
 
     @imagine.autocomplete("size")
     async def _sizes(self, _: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:

@@ -83,8 +83,11 @@ def images(asked: Asked, base: Size) -> GenerateImages:
     )
 
 
-def video(asked: Asked, base: Size) -> GenerateVideo:
+def video(asked: Asked, base: Size, most_frames: int | None = None) -> GenerateVideo:
     """The request for a video.
+
+    Where no length is said it has the usual one, or ``most_frames`` (the most that the model is
+    configured for) where that is less.
 
     Raises:
         BadInput: The size is none, or several were asked for.
@@ -93,10 +96,13 @@ def video(asked: Asked, base: Size) -> GenerateVideo:
         raise BadInput("One video at a time is made")
     size = base if asked.size is None else parse_size(asked.size, base)
     request = GenerateVideo(asked.prompt, asked.negative, *size, steps=asked.steps, seed=asked.seed)
-    if asked.seconds is None:
-        return request
     # Video models count frames in fours after the first one.
-    frames = 4 * round(asked.seconds * request.fps / 4) + 1
+    if asked.seconds is not None:
+        frames = 4 * round(asked.seconds * request.fps / 4) + 1
+    elif most_frames is not None:
+        frames = min(request.frames, 4 * max(0, (most_frames - 1) // 4) + 1)
+    else:
+        frames = request.frames
     return msgspec.structs.replace(request, frames=frames)
 
 

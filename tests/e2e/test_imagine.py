@@ -21,14 +21,16 @@ LONG = "--steps 150 --count 8 --size 128"
 
 @pytest.fixture(scope="module")
 def imagine_demo(tmp_path_factory, tiny_pipelines):
-    """A demo whose only model makes pictures."""
+    """A demo whose only models make pictures and videos."""
     root = tmp_path_factory.mktemp("painter")
     (root / "config").mkdir()
-    use = {"chat": None, "detect": None, "rank": None, "read": None, "imagine": "tiny-sd"}
+    use = {"chat": None, "detect": None, "rank": None, "read": None}
+    use |= {"imagine": "tiny-sd", "video": "tiny-wan"}
     media = {"backend": "media", "role": "media"}
     painter = add_tiny(root, tiny_pipelines)
     painter["settings"] = {**painter["settings"], "max_pixels": (2 * SIDE_PX) ** 2}
-    models = {"media": media, "tiny-sd": painter}
+    video = add_tiny(root, tiny_pipelines, kind="wan")
+    models = {"media": media, "tiny-sd": painter, "tiny-wan": video}
     limits = {"max_steps": 150, "max_count": 8, "progress_interval_s": 1, "preview_interval_s": 2}
     write(root, "models", {"use": use, "models": models})
     write(root, "bot_config", {"imagine": limits})
@@ -134,13 +136,22 @@ def test_the_slash_command_takes_its_options(painter):
         ("!imagine a castle --steps 0", "0 steps"),
         ("!imagine a castle --size 10000", "each side has 32 to 2048"),
         ("!imagine " + "x" * 1500, "at most 1,000"),
-        ("!animate a castle", "I can't make videos yet: no model is chosen"),
     ],
 )
 def test_what_can_not_be_made_gets_one_line(painter, words, line):
     assert ask(painter, words, line)
 
 
+def test_a_video_comes_as_a_file_that_plays(painter):
+    text = ask(painter, "!animate a river --seed 2")
+    assert "(simulated) · tiny-wan" in text
+    file = painter.answers().last.get_by_test_id("attachment-file")
+    video = painter.page.request.get(file.evaluate("a => a.href")).body()
+    assert video[4:8] == b"ftyp", "an MP4 file"
+    painter.screenshot("animate")
+
+
 def test_the_demo_ships_no_picture_model_and_says_what_to_get(page):
     text = ask(page, "!imagine a castle", "I can't make pictures yet")
     assert re.search(r"choose .*set use\.imagine: ", text)
+    ask(page, "!animate a castle", "I can't make videos yet: no model is chosen")

@@ -93,6 +93,11 @@ def test_the_length_of_a_video_becomes_frames_that_video_models_count_in():
     assert (request.frames, request.fps, request.width) == (33, 16, 832)
 
 
+@pytest.mark.parametrize(("most", "frames"), [(None, 33), (81, 33), (12, 9), (9, 9), (1, 1)])
+def test_a_video_of_no_said_length_is_no_longer_than_the_model_makes(most, frames):
+    assert video(Asked("a dragon"), Size(64, 64), most).frames == frames
+
+
 def test_what_is_not_said_is_left_to_the_model():
     assert images(Asked("a"), BASE) == GenerateImages("a", width=512, height=512)
 
