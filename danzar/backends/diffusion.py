@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -94,7 +93,8 @@ class DiffusionBackend:
             check_size(self._limits, request.width, request.height, request.frames)
             work = partial(self._video, self._filled(request, 1, 0), request)
         else:
-            raise BadInput(f"{self._name} makes a {makes}: no {type(request).__name__}.")
+            asked = type(request).__name__
+            raise BadInput(f"{self._name} makes a {makes} and can't answer {asked}.")
         with torch_device.memory_errors(self._name):
             yield from stream(partial(self._at_work, work), is_cancelled)
 
@@ -217,7 +217,7 @@ def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
     settings = read_settings(spec, DiffusionSettings)
     device = torch_device.prepare(spec, settings.threads, None)
     given = msgspec.to_builtins(settings)
-    kind = find_kind(Path(spec.path or ""), given)
+    kind = find_kind(diffusion_load.find_weights(spec), given)
     limits = limits_of(kind, given)
     with torch_device.memory_errors(spec.name):
         pipeline = diffusion_load.open_pipeline(spec, settings, kind)

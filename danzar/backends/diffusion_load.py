@@ -31,6 +31,18 @@ _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError, Im
 _CHECKER: Final = "safety_checker"
 
 
+def find_weights(spec: LoadSpec) -> Path:
+    """The folder or file with the weights.
+
+    Raises:
+        ModelMissing: There is nothing at the path.
+    """
+    path = Path(spec.path or "")
+    if spec.path is None or not path.exists():
+        raise ModelMissing(f"{spec.name}: there is no {path}.")
+    return path
+
+
 def open_pipeline(spec: LoadSpec, settings: DiffusionSettings, kind: PipelineKind) -> Any:  # noqa: ANN401 - diffusers' classes
     """The pipeline in host RAM, ready to be moved.
 
@@ -38,9 +50,7 @@ def open_pipeline(spec: LoadSpec, settings: DiffusionSettings, kind: PipelineKin
         ModelMissing: There is nothing at the path.
         ModelRefused: It can't be read, or needs what only the network has.
     """
-    path = Path(spec.path or "")
-    if spec.path is None or not path.exists():
-        raise ModelMissing(f"{spec.name}: there is no {path}.")
+    path = find_weights(spec)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # diffusers' hints to those who publish models

@@ -19,15 +19,16 @@ from danzar.workers.contract import (
     ChatMessage,
     Detect,
     DetectedBatch,
-    Frame,
     Generate,
     Generated,
+    GeneratedImages,
+    GenerateImages,
     LoadSpec,
+    Part,
     Rank,
     RankedBatch,
     ReadText,
     TextBatch,
-    TextDelta,
 )
 from danzar.workers.outcomes import Finished
 from danzar.workers.process import WorkerProcess
@@ -83,6 +84,17 @@ def case(request, gguf, scene):
         "media": lambda: Case(
             LoadSpec("m", "media", None), Annotate(scene, ()), AnnotatedPicture, TALK
         ),
+        "diffusion": lambda: Case(
+            LoadSpec(
+                "m",
+                "diffusion",
+                str(request.getfixturevalue("tiny_pipelines").sd),
+                settings={"width": 64, "height": 64, "steps": 2, "threads": 1},
+            ),
+            GenerateImages("a house", width=64, height=64),
+            GeneratedImages,
+            TALK,
+        ),
         "echo": lambda: Case(LoadSpec("m", "echo", None), TALK, Generated, Detect((scene,))),
     }
     return cases[name]()
@@ -116,7 +128,7 @@ async def collect(worker, model, request):
 
 async def test_parts_come_first_and_exactly_one_result_last(worker, case):
     *parts, finished = await collect(worker, "m", case.request)
-    assert all(isinstance(part, TextDelta | Frame) for part in parts)
+    assert all(isinstance(part, Part) for part in parts)
     assert isinstance(finished, Finished)
     assert isinstance(finished.result, case.result)
 
