@@ -36,6 +36,15 @@ def actor_of(ctx: commands.Context[Any]) -> str:
     return f"{ctx.author.name} ({ctx.author.id})"
 
 
+async def answer_error(interaction: discord.Interaction[Any], error: Exception) -> None:
+    """Say what went wrong to the one who pressed or submitted; the log has the rest."""
+    line = render_error(error)
+    if interaction.response.is_done():
+        await interaction.followup.send(line, ephemeral=True)
+    else:
+        await interaction.response.send_message(line, ephemeral=True)
+
+
 def operators_only() -> Callable[[T], T]:
     """Decorator for a command, hybrid or not: refuse everyone who is no operator.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import discord
 
-from cogs.common import render_error
+from cogs.common import answer_error
 
 Press = Callable[[discord.Interaction[Any]], Coroutine[Any, Any, None]]
 Choose = Callable[[discord.Interaction[Any], int], Coroutine[Any, Any, None]]
@@ -83,11 +83,7 @@ class PictureButtons(discord.ui.View):
         self, interaction: discord.Interaction[Any], error: Exception, _: discord.ui.Item[Any], /
     ) -> None:
         """Say so to the one who pressed; the log has the rest."""
-        line = render_error(error)
-        if interaction.response.is_done():
-            await interaction.followup.send(line, ephemeral=True)
-        else:
-            await interaction.response.send_message(line, ephemeral=True)
+        await answer_error(interaction, error)
 
     def _add(self, button: Button) -> None:
         item: discord.ui.Button[PictureButtons] = discord.ui.Button(

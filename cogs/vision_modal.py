@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import discord
 
-from cogs.common import render_error
+from cogs.common import answer_error
 
 DEFAULT_QUESTION = "What do you see?"
 _LONGEST = 1000
@@ -34,8 +34,4 @@ class AskModal(discord.ui.Modal, title="Ask Danzar"):
         self, interaction: discord.Interaction, error: Exception
     ) -> None:
         """Say what went wrong, where the person is."""
-        line = render_error(error)
-        if interaction.response.is_done():
-            await interaction.followup.send(line, ephemeral=True)
-        else:
-            await interaction.response.send_message(line, ephemeral=True)
+        await answer_error(interaction, error)

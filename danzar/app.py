@@ -2,7 +2,6 @@
 
 import logging
 from contextlib import AsyncExitStack
-from functools import partial
 
 from aiohttp.typedefs import Handler
 from discord.ext import commands
@@ -23,20 +22,15 @@ from cogs.settings import SettingsCog
 from cogs.vision import VisionCog
 from cogs.watch import WatchCog
 from danzar.bot import DanzarBot
-from danzar.config.places import data_folder
 from danzar.config.settings import Config
+from danzar.desk import open_desk
 from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
-from danzar.http.status import serve_status
 from danzar.jobs.control import job_routes
-from danzar.live.control import serve_control
-from danzar.live.hangup import reload_on_hangup
 from danzar.optimizer.benchmark import Bench
 from danzar.optimizer.serve import optimizer_routes
 from danzar.resources.serve import resource_routes
 from danzar.services import Services, open_services, preload
-from danzar.serving import open_api
-from danzar.status_facts import status_facts
 from danzar.telemetry.simulated import SimulatedCards
 
 log = logging.getLogger(__name__)
@@ -60,17 +54,11 @@ async def run_bot(config: Config, token: str) -> None:
         bot = DanzarBot(discord_settings)
         bot.planned_cogs = make_cogs(bot, services)
         services.monitor.add_listener(AlertsPoster(bot, discord_settings).post)
-        if config.bot.http.enabled:
-            facts = partial(status_facts, services, bot)
-            address = await stack.enter_async_context(
-                serve_status(facts, services.manager, config.bot.http)
-            )
-            log.info("status at %s/v1/status", address)
-        await stack.enter_async_context(
-            serve_control(services.live, data_folder(config), control_routes(services))
-        )
-        await stack.enter_async_context(reload_on_hangup(services.live))
+        await stack.enter_async_context(open_desk(services, control_routes, bot))
         if config.bot.api.enabled:
+            # Half a second of imports, which a bot without it is spared.
+            from danzar.serving import open_api
+
             await stack.enter_async_context(open_api(services))
         preload(services)
         async with bot:

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from aiohttp.typedefs import Handler
-
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
+from danzar.desk import Routes, open_desk
 from danzar.http.api import make_api
 from danzar.http.api_keys import FILE, ApiKeys
 from danzar.http.api_parts import ApiParts
@@ -20,16 +19,10 @@ from danzar.http.api_server import (
     warn_of_plain_http,
 )
 from danzar.http.api_targets import Target, local_targets, merge_targets
-from danzar.http.status import serve_status
 from danzar.jobs.service import JobService
-from danzar.live.control import serve_control
-from danzar.live.hangup import reload_on_hangup
 from danzar.services import Services, open_services, preload
-from danzar.status_facts import status_facts
 
 log = logging.getLogger(__name__)
-
-Routes = Callable[[Services], dict[str, Handler]]
 
 
 async def run_server(config: Config, routes: Routes, on_address: Callable[[str], None]) -> None:
@@ -47,27 +40,10 @@ async def run_server(config: Config, routes: Routes, on_address: Callable[[str],
         pass  # Whatever must not be served is refused before anything is loaded.
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(open_services(config))
-        await stack.enter_async_context(open_desk(services, routes))
+        await stack.enter_async_context(open_desk(services, routes, None))
         preload(services)
         on_address(await stack.enter_async_context(open_api(services)))
         await asyncio.Event().wait()
-
-
-@asynccontextmanager
-async def open_desk(services: Services, routes: Routes) -> AsyncIterator[None]:
-    """Answer commands on this machine while the context lasts: its state, and its settings."""
-    config = services.config
-    async with AsyncExitStack() as stack:
-        if config.bot.http.enabled:
-            facts = partial(status_facts, services, None)
-            address = await stack.enter_async_context(
-                serve_status(facts, services.manager, config.bot.http)
-            )
-            log.info("status at %s/v1/status", address)
-        control = serve_control(services.live, data_folder(config), routes(services))
-        await stack.enter_async_context(control)
-        await stack.enter_async_context(reload_on_hangup(services.live))
-        yield
 
 
 @asynccontextmanager

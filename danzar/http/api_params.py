@@ -65,8 +65,8 @@ class LlmParams(_Params):
         )
 
 
-class DiffusionParams(_Params):
-    """For models that draw."""
+class _MakerParams(_Params):
+    """What pictures and videos have in common."""
 
     negative_prompt: LongText = Field("", description="What is not to be seen.")
     width: Side = Field(None, description="Pixels; a multiple of 8. Default: the model's.")
@@ -81,6 +81,11 @@ class DiffusionParams(_Params):
         validation_alias=AliasChoices("guidance", "cfg_scale"),
         description="How close to the prompt; also as `cfg_scale`. Default: the model's.",
     )
+
+
+class DiffusionParams(_MakerParams):
+    """For models that draw."""
+
     seed: Seed = Field(None, description="The same one gives the same picture.")
     count: Whole = Field(1, ge=1, le=16, description="Pictures.")
 
@@ -89,24 +94,11 @@ class DiffusionParams(_Params):
         return GenerateImages(prompt=prompt, **_sized(self.model_dump(), settings))
 
 
-class VideoParams(_Params):
+class VideoParams(_MakerParams):
     """For models that film."""
 
-    negative_prompt: LongText = Field("", description="What is not to be seen.")
-    width: Side = Field(None, description="Pixels; a multiple of 8. Default: the model's.")
-    height: Side = Field(None, description="Pixels; a multiple of 8. Default: the model's.")
     frames: Whole = Field(33, ge=1, le=1000)
     fps: Whole = Field(16, ge=1, le=120)
-    steps: Steps = Field(
-        None,
-        validation_alias=AliasChoices("steps", "sample_steps"),
-        description="Of denoising; also as `sample_steps`. Default: the model's.",
-    )
-    guidance: Guidance = Field(
-        None,
-        validation_alias=AliasChoices("guidance", "cfg_scale"),
-        description="How close to the prompt; also as `cfg_scale`. Default: the model's.",
-    )
     seed: Seed = Field(None, description="The same one gives the same video.")
 
     def work(self, prompt: str, settings: Mapping[str, Any]) -> Request:

@@ -1,12 +1,9 @@
 """``POST /v1/chat/completions``: conversations with a chat model, streamed or in one piece."""
 
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from danzar.core.asker import Asker, RequestClass
 from danzar.http.api_auth import Caller, Seated
@@ -18,7 +15,6 @@ from danzar.http.openai_answers import (
     ChatChoice,
     ChatCompletion,
     Finish,
-    headers_of,
     usage_of,
 )
 from danzar.http.openai_ask import Wish
@@ -27,11 +23,8 @@ from danzar.http.openai_choice import choose_model
 from danzar.http.openai_desk import Desk
 from danzar.http.openai_pictures import PictureDesk
 from danzar.http.openai_prompt import chat_messages, conversation_of
+from danzar.http.openai_respond import Look, respond
 from danzar.http.openai_stream import (
-    DONE,
-    AnswerStream,
-    begin_stream,
-    json_event,
     while_connected,
 )
 from danzar.http.openai_text import (
@@ -39,9 +32,6 @@ from danzar.http.openai_text import (
     Asked,
     ended,
     sampling_of,
-    text_chunks,
-    wants_usage,
-    whole_text,
 )
 from danzar.inference import Outcome
 from danzar.workers.contract import Generate
@@ -72,13 +62,7 @@ async def complete_chat(
 ) -> Response:
     """Answer the last message; pictures in messages are looked at by the vision models first."""
     asked = await while_connected(request, ask_chat(body, parts, caller, desk))
-    if body.stream:
-        running = await begin_stream(request, _events(parts, asked, body))
-        headers = {} if asked.placed is None else headers_of(asked.placed)
-        return AnswerStream(running, parts.settings.keep_alive_s, headers)
-    text, outcome = await while_connected(request, whole_text(parts, asked))
-    answer = _completion(asked, text, outcome)
-    return JSONResponse(answer.model_dump(), headers=headers_of(outcome.placed))
+    return await respond(request, parts, asked, body, Look(ChatShape(), _completion))
 
 
 async def ask_chat(body: ChatRequest, parts: ApiParts, caller: Caller, desk: PictureDesk) -> Asked:
@@ -112,14 +96,6 @@ class ChatShape:
     def chunk(self, asked: Asked, text: str, reason: Finish | None) -> dict[str, Any]:
         """Some words, or the reason why there are no more."""
         return _chunk(asked, {} if reason else {"content": text}, reason)
-
-
-async def _events(parts: ApiParts, asked: Asked, body: ChatRequest) -> AsyncGenerator[bytes]:
-    chunks = text_chunks(parts, asked, ChatShape(), with_usage=wants_usage(body))
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            yield json_event(chunk)
-    yield DONE
 
 
 def _chunk(asked: Asked, delta: dict[str, str], reason: Finish | None) -> dict[str, Any]:

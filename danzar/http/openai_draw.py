@@ -1,7 +1,6 @@
 """Pictures from words for API clients: which model, whether it fits, and the files."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -24,8 +23,6 @@ from danzar.pictures.made import File, file_words, files_of, steps_of_each
 from danzar.pictures.room import NoRoom, Run, Smaller, decide
 from danzar.resources.generations import generation_limits
 from danzar.workers.contract import GeneratedImages, GenerateImages, StepDone
-
-log = logging.getLogger(__name__)
 
 _USUAL = (512, 512, 20)
 _ANY_SIZE = (None, "auto")
@@ -178,20 +175,11 @@ async def drawing_steps(parts: ApiParts, drawing: Drawing) -> AsyncGenerator[Ste
                     drawing.steps = step.steps
                     yield step
                 case Outcome():
-                    await _learn(parts, drawing, step)
+                    if parts.pictures is not None:
+                        await parts.pictures.learn(drawing.run, step)
                     yield step
                 case _:
                     pass
-
-
-async def _learn(parts: ApiParts, drawing: Drawing, outcome: Outcome) -> None:
-    pictures = parts.pictures
-    if pictures is None or pictures.record is None or drawing.run.plan is None:
-        return
-    try:
-        await pictures.record(drawing.run.plan, outcome)
-    except DanzarError as exc:
-        log.warning("nothing was learned from a generation: %s", exc)
 
 
 def files_in(parts: ApiParts, drawing: Drawing, outcome: Outcome) -> Sequence[File]:

@@ -89,6 +89,15 @@ class Parts:
     fitted: Callable[[PictureRequest], PictureRequest | MakeRequest] = lambda request: request
     record: Record | None = None
 
+    async def learn(self, run: Run, outcome: Outcome) -> None:
+        """Know more about the next one's time; what can't be learned is told in the log."""
+        if self.record is None or run.plan is None:
+            return
+        try:
+            await self.record(run.plan, outcome)
+        except DanzarError as exc:
+            log.warning("nothing was learned from a generation: %s", exc)
+
 
 class PictureService:
     """Makes pictures and videos; touches no file and keeps nothing of what it makes."""
@@ -173,7 +182,7 @@ class PictureService:
                         steps = event.steps
                         yield event
                     case Outcome():
-                        await self._learn(run, event)
+                        await self._parts.learn(run, event)
                         yield self._made(run, request, event, steps)
                     case _:
                         pass
@@ -243,14 +252,6 @@ class PictureService:
         if isinstance(request, GenerateImages) and previews:
             changes["preview_every"] = max(1, (request.steps or _DEFAULT_STEPS) // _PREVIEWS)
         return msgspec.structs.replace(request, **changes)
-
-    async def _learn(self, run: Run, outcome: Outcome) -> None:
-        if self._parts.record is None or run.plan is None:
-            return
-        try:
-            await self._parts.record(run.plan, outcome)
-        except DanzarError as exc:
-            log.warning("nothing was learned from a generation: %s", exc)
 
     def _made(self, run: Run, request: PictureRequest, end: Outcome, steps: int | None) -> Made:
         result = end.result
