@@ -1,0 +1,1 @@
+"""Incidents over their life: kept over restarts, muted, and told as a digest."""

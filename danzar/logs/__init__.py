@@ -1,0 +1,1 @@
+"""The log: lines for people, lines for programs, both bounded and without secrets."""

@@ -1,0 +1,1 @@
+"""Which request a line of the log belongs to."""
