@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from cogs.queue_text import duration, waiting_line
 from cogs.reply_text import FOOTER_MARK
 from cogs.vision_render import inert
 from danzar.inference import Placed, QueuePlace
@@ -18,7 +19,6 @@ from danzar.workers.contract import GenerateImages
 _LONGEST_PROMPT = 400
 _LONGEST = 1900
 _WORTH_SAYING_S = 1.0
-_IN_MINUTES_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ def _state(request: PictureRequest, phase: Phase) -> str:  # noqa: PLR0911 (one 
         case Looking():
             return f"⏳ {size_text(request)}: looking for room…"
         case Queued(place):
-            return _queued(place)
+            return "⏳ In the queue…" if place is None else waiting_line(place)
         case Working(placed, steps):
             return _working(placed, steps)
         case WaitingForRoom(most_s):
-            return f"⏳ Waiting for room, for {_time(most_s)} at most."
+            return f"⏳ Waiting for room, for {duration(most_s)} at most."
         case Smaller():
             return _smaller(request, phase)
         case NoRoom(text):
@@ -111,19 +111,10 @@ def _state(request: PictureRequest, phase: Phase) -> str:  # noqa: PLR0911 (one 
             return _ended(made, left_out)
 
 
-def _queued(place: QueuePlace | None) -> str:
-    if place is None:
-        return "⏳ In the queue…"
-    expected = "" if place.expected_s is None else f", about {_time(place.expected_s)}"
-    late = place.expected_s and place.bound_s and place.expected_s > place.bound_s
-    more = f": longer than the {_time(place.bound_s or 0)} that it should be" if late else ""
-    return f"⏳ Position {place.position} in the queue{expected}{more}."
-
-
 def _working(placed: Placed, steps: Steps | None) -> str:
     if steps is None:
         return f"🖌️ Starting on {placed.device_text}…"
-    left = "" if steps.left_s is None else f" · about {_time(steps.left_s)} left"
+    left = "" if steps.left_s is None else f" · about {duration(steps.left_s)} left"
     return f"`{bar(steps)}` step {steps.done}/{steps.total}{left} · {placed.device_text}"
 
 
@@ -143,7 +134,7 @@ def _ended(made: Made, left_out: tuple[File, ...]) -> str:
         facts.append(f"{made.steps} steps")
     facts += [f"{made.seconds:.1f} s", made.placed.device_text, inert(made.placed.model)]
     if made.waited_s >= _WORTH_SAYING_S:
-        facts.append(f"waited {_time(made.waited_s)}")
+        facts.append(f"waited {duration(made.waited_s)}")
     large = [f"{f.name} has {format_size(len(f.data))}: too large here" for f in left_out]
     lines = [" · ".join(facts), made.placed.degraded, *made.notes, *large]
     return "\n".join(FOOTER_MARK + " ".join(line.split()) for line in lines if line)
@@ -151,8 +142,3 @@ def _ended(made: Made, left_out: tuple[File, ...]) -> str:
 
 def _count(made: Made) -> dict[str, int]:
     return {"count": len(made.files)} if isinstance(made.request, GenerateImages) else {}
-
-
-def _time(seconds: float) -> str:
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < _IN_MINUTES_S else f"{round(whole / 60)} min"

@@ -135,11 +135,11 @@ class StreamedReply:
     def _take(self, event: ChatEvent) -> None:
         match event:
             case Placed():
-                self._draft = replace(self._draft, position=None)
+                self._draft = replace(self._draft, place=None)
                 if self._shown:
                     self._touch()
             case TextDelta(text):
-                self._draft = replace(self._draft, text=self._draft.text + text, position=None)
+                self._draft = replace(self._draft, text=self._draft.text + text, place=None)
                 self._touch()
             case Answered():
                 self._end(event)
@@ -148,20 +148,15 @@ class StreamedReply:
         self._draft = replace(self._draft, end=end)
 
     def _on_position(self, place: QueuePlace) -> None:
-        starts_waiting = self._draft.position is None
-        self._draft = replace(
-            self._draft,
-            position=place.position,
-            expected_s=place.expected_s,
-            bound_s=place.bound_s,
-        )
+        starts_waiting = self._draft.place is None
+        self._draft = replace(self._draft, place=place)
         if not starts_waiting or self._shown:
             self._touch_if_waiting()
         else:
             asyncio.get_running_loop().call_later(_POSITION_GRACE_S, self._touch_if_waiting)
 
     def _touch_if_waiting(self) -> None:
-        waits = self._draft.position is not None and self._draft.end is None
+        waits = self._draft.place is not None and self._draft.end is None
         if waits and self._reader is not None and not self._reader.done():
             self._touch()
 

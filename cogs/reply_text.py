@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from cogs.queue_text import waiting_line
 from danzar.chat.question import Answered
 from danzar.chat.split import MESSAGE_LIMIT, split_message
+from danzar.inference import QueuePlace
 
 CURSOR = " ▌"
 FOOTER_MARK = "-# "
@@ -27,16 +29,12 @@ class Draft:
     """An answer so far.
 
     Attributes:
-        position: Place in the queue while it waits; ``None`` when it doesn't.
-        expected_s: When its turn is expected to come, seconds; ``None`` unknown.
-        bound_s: How long it should wait at most; ``None`` unknown.
+        place: In the queue while it waits; ``None`` when it doesn't.
         end: How it ended; ``None`` while it grows.
     """
 
     text: str = ""
-    position: int | None = None
-    expected_s: float | None = None
-    bound_s: float | None = None
+    place: QueuePlace | None = None
     end: Answered | Stopped | Failed | None = None
 
 
@@ -63,8 +61,8 @@ def _tail(draft: Draft) -> str:
     match draft.end:
         case None if draft.text.strip():
             return CURSOR
-        case None if draft.position is not None:
-            return f"⏳ Position {draft.position} in the queue{_expected(draft)}."
+        case None if draft.place is not None:
+            return waiting_line(draft.place)
         case None:
             return "⏳ Thinking…"
         case Stopped():
@@ -86,12 +84,3 @@ def render_footer(answered: Answered) -> str:
         facts.append("cut at the longest length allowed")
     lines = [" · ".join(facts), answered.placed.degraded, *answered.notes]
     return "\n".join(FOOTER_MARK + " ".join(line.split()) for line in lines if line)
-
-
-def _expected(draft: Draft) -> str:
-    expected_s, bound_s = draft.expected_s, draft.bound_s
-    if expected_s is None:
-        return ""
-    late = bound_s is not None and expected_s > bound_s
-    more = f": longer than the {bound_s:.0f} s that it should be" if late else ""
-    return f", about {max(1, round(expected_s))} s{more}"

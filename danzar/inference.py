@@ -63,11 +63,13 @@ class QueuePlace:
         position: 1 is next.
         expected_s: When it is expected to start, seconds from now; ``None`` unknown.
         bound_s: How long the owner wants such a request to wait at most; ``None`` unknown.
+        loading: Nobody is before it: it starts once its model is loaded.
     """
 
     position: int
     expected_s: float | None = None
     bound_s: float | None = None
+    loading: bool = False
 
 
 OnPosition = Callable[[QueuePlace], None]

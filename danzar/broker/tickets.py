@@ -72,4 +72,6 @@ class Tickets:
         """This request's place in the queue changed."""
         ticket = self._tickets.get(effect.job_id)
         if ticket is not None and ticket.on_position is not None:
-            ticket.on_position(QueuePlace(effect.position, effect.expected_s, effect.bound_s))
+            ticket.on_position(
+                QueuePlace(effect.position, effect.expected_s, effect.bound_s, effect.loading)
+            )

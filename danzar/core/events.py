@@ -387,12 +387,14 @@ class QueueMoved:
     Attributes:
         expected_s: When it is expected to start, seconds from now; ``None`` unknown.
         bound_s: How long a request of its class should wait at most, from its beginning.
+        loading: Nobody is before it: it starts once its model is loaded.
     """
 
     job_id: int
     position: int
     expected_s: float | None = None
     bound_s: float | None = None
+    loading: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,9 +117,15 @@ def failed_text(instance: Instance, now_s: float) -> str:
 
 def queue_moves(instance: Instance, now_s: float) -> list[Effect]:
     """Who must be told of a new place in the queue, and when the turn is expected."""
-    bounds_s = instance.queue.rules.bounds_s
+    bounds_s, is_loaded = instance.queue.rules.bounds_s, instance.state is InstanceState.READY
     return [
-        QueueMoved(job.job_id, place, expected_s(instance, place, now_s), bounds_s[job.asker.kind])
+        QueueMoved(
+            job.job_id,
+            place,
+            expected_s(instance, place, now_s),
+            bounds_s[job.asker.kind],
+            loading=not is_loaded and place <= instance.slots,
+        )
         for job, place in instance.queue.moved(now_s)
     ]
 

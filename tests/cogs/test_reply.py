@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cogs.reply import Extras, ReplySettings, StreamedReply
 from cogs.reply_text import Draft, Failed, Stopped, render_draft, without_footer
 from danzar.chat.question import Answered, Question
-from danzar.inference import Placed
+from danzar.inference import Placed, QueuePlace
 from danzar.inference_fake import Pause, says
 from danzar.workers.contract import Generate, Generated, TextDelta
 
@@ -26,16 +26,21 @@ def answered(text="Hello", **changes):
     ("draft", "expected"),
     [
         pytest.param(Draft(), "⏳ Thinking…", id="nothing yet"),
-        pytest.param(Draft(position=2), "⏳ Position 2 in the queue.", id="waiting"),
+        pytest.param(Draft(place=QueuePlace(2)), "⏳ Position 2 in the queue.", id="waiting"),
         pytest.param(
-            Draft(position=9, expected_s=95.0, bound_s=30.0),
+            Draft(place=QueuePlace(9, 95.0, 30.0)),
             "⏳ Position 9 in the queue, about 95 s: longer than the 30 s that it should be.",
             id="waiting for longer than promised",
         ),
         pytest.param(
-            Draft(position=2, expected_s=11.6),
+            Draft(place=QueuePlace(2, 11.6)),
             "⏳ Position 2 in the queue, about 12 s.",
             id="waiting, with the time that it is expected to take",
+        ),
+        pytest.param(
+            Draft(place=QueuePlace(1, 8.0, loading=True)),
+            "⏳ Loading the model, about 8 s.",
+            id="first, while its model is loaded",
         ),
         pytest.param(Draft("Hel"), "Hel ▌", id="growing"),
         pytest.param(Draft("```py\nx"), "```py\nx\n``` ▌", id="growing code"),

@@ -87,6 +87,13 @@ def test_waiting_requests_are_told_their_place_and_when_it_changes():
     assert of(QueueMoved, effects) == [QueueMoved(3, 1, expected_s=8.0, bound_s=30.0)]
 
 
+def test_who_is_first_waits_for_the_model_and_who_is_not_for_those_before_it():
+    scheduler = make_scheduler(model())
+    scheduler.handle(SnapshotsTaken(TWO_CARDS), 0)
+    moved = [x for n in (1, 2) for x in of(QueueMoved, submit(scheduler, n))]
+    assert [(x.position, x.loading) for x in moved] == [(1, True), (2, False)]
+
+
 def test_a_full_queue_refuses_with_the_number():
     scheduler = make_scheduler(model(), max_queue=1)
     ready(scheduler)
