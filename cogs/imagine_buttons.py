@@ -1,52 +1,18 @@
 """The buttons under a picture, while it is made, when there is no room, and after it."""
 
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import discord
 
-from cogs.common import answer_error
+from cogs.buttons import ButtonRow
 
-Press = Callable[[discord.Interaction[Any]], Coroutine[Any, Any, None]]
 Choose = Callable[[discord.Interaction[Any], int], Coroutine[Any, Any, None]]
-MayPress = Callable[[discord.abc.User], bool]
 _PLACEHOLDER = "Variations…"
 
 
-@dataclass(frozen=True, slots=True)
-class Button:
-    """One button; without ``press`` it is grey."""
-
-    label: str
-    press: Press | None
-    style: discord.ButtonStyle = discord.ButtonStyle.secondary
-
-
-class PictureButtons(discord.ui.View):
+class PictureButtons(ButtonRow):
     """Some buttons, and where there are counts to choose from, a list of them."""
-
-    def __init__(
-        self,
-        buttons: Sequence[Button],
-        *,
-        may_press: MayPress | None = None,
-        on_expiry: Callable[[], Coroutine[Any, Any, None]] | None = None,
-        timeout_s: float | None = None,
-    ) -> None:
-        """Make the view.
-
-        Args:
-            buttons: From left to right.
-            may_press: Who may; ``None``: everyone who sees them.
-            on_expiry: Called when the time is over.
-            timeout_s: How long they work; ``None`` is without end.
-        """
-        super().__init__(timeout=timeout_s)
-        self._may_press = may_press
-        self._on_expiry = on_expiry
-        for button in buttons:
-            self._add(button)
 
     def add_counts(self, most: int, choose: Choose | None) -> None:
         """Let people choose how many variations they want, 1 to ``most``."""
@@ -64,31 +30,3 @@ class PictureButtons(discord.ui.View):
 
             select.callback = chosen  # type: ignore[method-assign]
         self.add_item(select)
-
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        """Only those who may."""
-        if self._may_press is None or self._may_press(interaction.user):
-            return True
-        await interaction.response.send_message(
-            "Only the person who asked, or an operator, can do that.", ephemeral=True
-        )
-        return False
-
-    async def on_timeout(self) -> None:
-        """See ``View.on_timeout``."""
-        if self._on_expiry is not None:
-            await self._on_expiry()
-
-    async def on_error(
-        self, interaction: discord.Interaction[Any], error: Exception, _: discord.ui.Item[Any], /
-    ) -> None:
-        """Say so to the one who pressed; the log has the rest."""
-        await answer_error(interaction, error)
-
-    def _add(self, button: Button) -> None:
-        item: discord.ui.Button[PictureButtons] = discord.ui.Button(
-            label=button.label, style=button.style, disabled=button.press is None
-        )
-        if button.press is not None:
-            item.callback = button.press  # type: ignore[assignment, method-assign]
-        self.add_item(item)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import discord
 import msgspec
 
+from cogs.buttons import Button, Press
 from cogs.common import is_operator, render_error
-from cogs.imagine_buttons import Button, PictureButtons, Press
+from cogs.imagine_buttons import PictureButtons
 from cogs.imagine_message import Look, NamedBytes, PictureMessage
 from cogs.imagine_render import (
     Ended,

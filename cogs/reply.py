@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import discord
 
+from cogs.buttons import Button, ButtonRow
 from cogs.common import SAFE_MENTIONS, is_operator, render_error
-from cogs.reply_buttons import AnswerButtons
 from cogs.reply_outlet import DISCORD_TROUBLE, Extras, Outlet, Target
 from cogs.reply_text import Draft, Failed, Stopped, render_draft
 from danzar.chat.question import Answered, ChatEvent
@@ -75,7 +75,7 @@ class StreamedReply:
         self._settings = settings
         self._draft = Draft()
         self._shown: list[_Shown] = []
-        self._view: AnswerButtons | None = None
+        self._view: ButtonRow | None = None
         self._ask: Ask | None = None
         self._reader: asyncio.Task[None] | None = None
         self._painter: asyncio.Task[None] | None = None
@@ -225,26 +225,31 @@ class StreamedReply:
 
     # --- buttons ---------------------------------------------------------------------------
 
-    def _fresh_view(self, buttons: Buttons | None) -> AnswerButtons | None:
+    def _fresh_view(self, buttons: Buttons | None) -> ButtonRow | None:
         """The buttons for a state, in place of those before."""
         if self._view is not None:
             self._view.stop()
         self._view = None if buttons is None else self._make_view(buttons)
         return self._view
 
-    def _make_view(self, buttons: Buttons) -> AnswerButtons:
-        match buttons:
-            case "running":
-                return AnswerButtons(may_press=self._may_press, on_stop=self._on_stop)
-            case "ended":
-                return AnswerButtons(
-                    may_press=self._may_press,
-                    on_regenerate=self._on_regenerate,
-                    on_expiry=self._on_expiry,
-                    timeout_s=self._settings.buttons_s,
-                )
-            case "expired":
-                return AnswerButtons(may_press=self._may_press, timeout_s=1.0)
+    def _make_view(self, buttons: Buttons) -> ButtonRow:
+        """Stop while the answer grows, Regenerate after it; both grey when their time is over."""
+        stop = self._on_stop if buttons == "running" else None
+        again = self._on_regenerate if buttons == "ended" else None
+        lasting_s: dict[Buttons, float | None] = {
+            "running": None,
+            "ended": self._settings.buttons_s,
+            "expired": 1.0,
+        }
+        return ButtonRow(
+            [
+                Button("Stop", stop, discord.ButtonStyle.danger),
+                Button("Regenerate", again),
+            ],
+            may_press=self._may_press,
+            on_expiry=self._on_expiry if buttons == "ended" else None,
+            timeout_s=lasting_s[buttons],
+        )
 
     def _may_press(self, user: discord.abc.User) -> bool:
         return user.id == self._asker.id or is_operator(user, self._settings.operator_role)
