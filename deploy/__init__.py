@@ -1,0 +1,1 @@
+"""What is deployed beside Danzar; the dashboards are made here."""

@@ -1,0 +1,1 @@
+"""Danzar's dashboards for Grafana: what they show (this folder) and as JSON (``dashboards``)."""
