@@ -1,0 +1,1 @@
+"""How mkdocs builds the documentation's site."""
