@@ -1,7 +1,6 @@
 """What commands share: who may do what, errors as one friendly line, mentions that ping no one."""
 
 import logging
-import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from danzar.errors import DanzarError
+from danzar.request_id import current_request_id, new_request_id, set_request_id
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,9 @@ def operators_only() -> Callable[[T], T]:
 
 
 def add_to_group(
-    bot: commands.Bot, group: str, command: commands.HybridCommand[Any, ..., Any]
+    bot: commands.Bot,
+    group: str,
+    command: commands.HybridCommand[Any, ..., Any] | commands.HybridGroup[Any, ..., Any],
 ) -> None:
     """Add a subcommand to a group that another cog has made.
 
@@ -120,9 +122,11 @@ def render_error(error: BaseException) -> str:
     line = describe_error(error)
     if line is not None:
         return line
-    error_id = secrets.token_hex(4)
+    error_id = current_request_id() or new_request_id("e")
+    set_request_id(error_id)
     log.error("unexpected error id=%s", error_id, exc_info=error)
-    return f"⚠️ Something went wrong on my side. The owner finds it in the log as `{error_id}`."
+    find = f"danzar logs --request {error_id}"
+    return f"⚠️ Something went wrong on my side. The owner finds it with `{find}`."
 
 
 def _short(text: str) -> str:

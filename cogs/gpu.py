@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs.common import SAFE_MENTIONS, operators_only
+from cogs.common import SAFE_MENTIONS, actor_of, operators_only
 from cogs.gpu_desk import GpuDesk
 from cogs.gpu_graph import DEFAULT_MINUTES, GRAPH_NAME, Graphs
 from cogs.gpu_models_render import (
@@ -32,7 +32,7 @@ from cogs.gpu_render import (
     render_status,
     render_vision,
 )
-from cogs.incidents import COLOURS
+from cogs.incidents_render import COLOURS
 from cogs.prefetch_render import PREFETCH_TITLE, render_prefetch
 from danzar.config.settings import Config
 from danzar.core.device import DeviceKind
@@ -96,6 +96,7 @@ class GpuCog(commands.Cog, name="GPU"):
     @operators_only()
     async def monitor(self, ctx: Context) -> None:
         enabled = await self._monitor.toggle()
+        await self._desk.audit(actor_of(ctx), "gpu.monitor", "on" if enabled else "off")
         text = render_monitor(
             enabled=enabled,
             interval_s=self._monitor.interval_s,
@@ -126,12 +127,14 @@ class GpuCog(commands.Cog, name="GPU"):
         await self._show(ctx, MODELS_TITLE, render_models(self._desk.models.models()))
 
     @gpu.command(name="plan", description="Where a model would go now; touches nothing")  # type: ignore[arg-type]
+    @app_commands.describe(model="A name in models.yaml")
     async def plan(self, ctx: Context, model: str) -> None:
         inputs, plan = self._desk.models.plan(self._desk.find(model).name)
         told = await asyncio.to_thread(explain, inputs, plan)
         await self._show(ctx, *render_plan(told, inputs))
 
     @gpu.command(name="why", description="Why a model is where it is")  # type: ignore[arg-type]
+    @app_commands.describe(model="A name in models.yaml")
     async def why(self, ctx: Context, model: str) -> None:
         name = self._desk.find(model).name
         decided = self._desk.models.why(name)
@@ -154,21 +157,25 @@ class GpuCog(commands.Cog, name="GPU"):
     # --- what operators may change -----------------------------------------------------------
 
     @gpu.command(name="load", description="Load a model; asks before anything leaves for it")  # type: ignore[arg-type]
+    @app_commands.describe(model="A name in models.yaml")
     @operators_only()
     async def load(self, ctx: Context, model: str) -> None:
         await self._desk.load(ctx, model)
 
     @gpu.command(name="unload", description="Unload a model once it is idle; asks first")  # type: ignore[arg-type]
+    @app_commands.describe(model="A name in models.yaml")
     @operators_only()
     async def unload(self, ctx: Context, model: str) -> None:
         await self._desk.unload(ctx, model)
 
     @gpu.command(name="pin", description="Keep a model loaded whatever happens")  # type: ignore[arg-type]
+    @app_commands.describe(model="A name in models.yaml")
     @operators_only()
     async def pin(self, ctx: Context, model: str) -> None:
         await self._say(ctx, await self._desk.pin(ctx, model, pinned=True))
 
     @gpu.command(name="unpin", description="Let a pinned model go again")  # type: ignore[arg-type]
+    @app_commands.describe(model="A name in models.yaml")
     @operators_only()
     async def unpin(self, ctx: Context, model: str) -> None:
         await self._say(ctx, await self._desk.pin(ctx, model, pinned=False))
@@ -186,6 +193,7 @@ class GpuCog(commands.Cog, name="GPU"):
         await self._show(ctx, "🔒 Kept free", render_reservations(kept, asked, prefix))
 
     @reserve.command(name="clear", description="Forget what people reserved; asks first")  # type: ignore[arg-type]
+    @app_commands.describe(device="cuda:0; without it, all")
     @operators_only()
     async def reserve_clear(self, ctx: Context, device: str | None = None) -> None:
         await self._desk.clear(ctx, device)

@@ -50,8 +50,19 @@ class Graphs:
         Raises:
             danzar.errors.DanzarError: It can't be drawn.
         """
+        return await self._draw(60.0 * minutes)
+
+    async def draw_day(self) -> discord.File:
+        """The picture of the last 24 hours, or of what is known of them.
+
+        Raises:
+            danzar.errors.DanzarError: It can't be drawn.
+        """
+        return await self._draw(max(60.0 * DEFAULT_MINUTES, self.history.known_s))
+
+    async def _draw(self, span_s: float) -> discord.File:
         request = chart_request(
-            self.history, self.devices(), self.decisions(), self.levels(), 60.0 * minutes
+            self.history, self.devices(), self.decisions(), self.levels(), span_s
         )
         if not request.cards:
             raise BadInput("there is no GPU to show")

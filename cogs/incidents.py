@@ -1,108 +1,183 @@
-"""Incidents of the cards in the alert channel: one message each, edited until it is over."""
+"""Incidents in the alert channel: one message each, edited until it is over."""
 
 import asyncio
+import hashlib
+import json
 import logging
+import time
+from collections.abc import Callable
 
 import aiohttp
 import discord
 from discord.ext import commands
 
+from cogs.incidents_buttons import incident_buttons
+from cogs.incidents_render import incident_embed
 from danzar.config.bot import DiscordSettings
-from danzar.core.incident import Change
-from danzar.core.pressure import Level
-from danzar.monitor import Alert
+from danzar.incidents.book import IncidentBook
+from danzar.incidents.record import IncidentRecord, Place
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 20.0
+_RETRY_S = 30.0
 _MOST_PENDING = 50
-_MARKS = {Level.NORMAL: "✅", Level.WARNING: "⚠️", Level.CRITICAL: "🚨", Level.OOM: "🚨"}
-COLOURS = {
-    Level.NORMAL: discord.Colour.green(),
-    Level.WARNING: discord.Colour.orange(),
-    Level.CRITICAL: discord.Colour.red(),
-    Level.OOM: discord.Colour.red(),
-}
+_SHOWN_BYTES = 12
 
 
 class AlertsPoster:
-    """Posts what ``MemoryMonitor`` finds: ``monitor.add_listener(poster.post)``.
+    """Shows what ``IncidentBook`` tells; its owner runs ``run``.
 
-    What can't be delivered, because Discord is away, waits for the next alert or connection.
+    What can't be delivered, because Discord is away, waits for the next attempt or connection.
     """
 
-    def __init__(self, bot: commands.Bot, settings: DiscordSettings) -> None:
+    def __init__(
+        self,
+        bot: commands.Bot,
+        settings: DiscordSettings,
+        book: IncidentBook,
+        edit_interval_s: Callable[[], float],
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Listen to the book; ``edit_interval_s`` is the least time between edits of a message."""
         self._bot = bot
         self._settings = settings
-        # Messages of incidents that last; an entry goes when its incident is closed.
-        self._messages: dict[int, discord.Message] = {}
-        self._pending: dict[int, Alert] = {}
+        self._book = book
+        self._edit_interval_s = edit_interval_s
+        self._now_s = now_s
+        self._pending: dict[int, IncidentRecord] = {}
+        self._not_before_s: dict[int, float] = {}
+        # Muted before they had a message: they get none when they end, either.
+        self._silenced: set[int] = set()
+        self._wake = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
-        bot.add_listener(self.deliver, "on_ready")
-        bot.add_listener(self.deliver, "on_resumed")
+        book.add_listener(self.note)
+        bot.add_listener(self.catch_up, "on_ready")
+        bot.add_listener(self.catch_up, "on_resumed")
 
-    async def post(self, alert: Alert) -> None:
-        """Post a new incident, or edit its message. Trouble with Discord is logged, not raised."""
-        if self._settings.alert_channel is None:
+    async def note(self, record: IncidentRecord) -> None:
+        """Remember that an incident should be shown as it is now."""
+        if self._settings.alert_channel is None or not record.told:
             return
-        self._pending.pop(alert.incident.number, None)
-        self._pending[alert.incident.number] = alert
+        self._pending.pop(record.number, None)
+        self._pending[record.number] = record
         while len(self._pending) > _MOST_PENDING:
-            del self._pending[next(iter(self._pending))]
+            self._drop(next(iter(self._pending)))
+        self._wake.set()
+
+    async def catch_up(self) -> None:
+        """Bring all messages up to date: Discord is there, maybe after a restart."""
+        self._not_before_s.clear()
+        await self._book.tell_all()
         await self.deliver()
 
+    async def run(self) -> None:
+        """Deliver what is due, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._wait_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self.deliver()
+            except Exception:
+                log.exception("incidents could not be shown")
+
     async def deliver(self) -> None:
-        """Send what waits, the newest state of each incident, if the bot is online."""
+        """Show the newest state of each incident that waits and may be shown, if online."""
         async with self._one_at_a_time:
             for number in tuple(self._pending):
-                if self._bot.is_ready():
+                due = self._now_s() >= self._not_before_s.get(number, 0.0)
+                if self._bot.is_ready() and due:
                     await self._deliver(number)
 
+    def _wait_s(self) -> float | None:
+        """Until something may be shown; ``None``: until something happens."""
+        if not self._pending or not self._bot.is_ready():
+            return None
+        first_s = min(self._not_before_s.get(n, 0.0) for n in self._pending)
+        return max(0.0, first_s - self._now_s())
+
     async def _deliver(self, number: int) -> None:
-        alert = self._pending.pop(number)
+        record = self._pending.pop(number)
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                await self._show(alert)
+                await self._show(record)
         except discord.Forbidden as exc:
-            log.warning("Danzar may not post alerts there (%s): %s", exc, alert.text)
+            log.warning("Danzar may not post alerts there (%s): %s", exc, record.text)
         except (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError) as exc:
-            log.warning("an alert waits, Discord did not take it (%s): %s", exc, alert.text)
-            self._pending.setdefault(number, alert)
+            log.warning("an alert waits, Discord did not take it (%s): %s", exc, record.text)
+            self._pending.setdefault(number, record)
+            self._not_before_s[number] = self._now_s() + _RETRY_S
 
-    async def _show(self, alert: Alert) -> None:
-        number = alert.incident.number
-        message = self._messages.get(number)
-        if message is None or not await _edited(message, alert):
-            message = await self._send(alert)
-        if alert.change is Change.CLOSED or message is None:
-            self._messages.pop(number, None)
+    async def _show(self, record: IncidentRecord) -> None:
+        place, embed = self._book.place(record.number), incident_embed(record)
+        if place is None and self._is_silent(record):
+            return
+        shown = _digest(embed)
+        if place is not None and place.shown == shown:
+            return
+        embed.timestamp = self._book.now()
+        there = None if place is None else await self._edit(place, record, embed)
+        where = there or await self._send(record, embed, mention=place is None)
+        if where is None:
+            return
+        await self._book.set_place(record.number, Place(*where, shown))
+        if record.is_open:
+            self._not_before_s[record.number] = self._now_s() + self._edit_interval_s()
         else:
-            self._messages[number] = message
+            self._not_before_s.pop(record.number, None)
 
-    async def _send(self, alert: Alert) -> discord.Message | None:
+    def _is_silent(self, record: IncidentRecord) -> bool:
+        """Whether an incident without a message gets none."""
+        if record.muted:
+            self._silenced.add(record.number)
+        elif not record.is_open and record.number in self._silenced:
+            self._silenced.discard(record.number)
+            return True
+        return record.muted
+
+    async def _edit(
+        self, place: Place, record: IncidentRecord, embed: discord.Embed
+    ) -> tuple[int, int] | None:
+        """Where the message is that was brought up to date; a person may have deleted it."""
+        channel = self._bot.get_channel(place.channel_id)
+        if not isinstance(channel, discord.TextChannel):
+            return None
+        message = channel.get_partial_message(place.message_id)
+        try:
+            await message.edit(embed=embed, view=incident_buttons(record))
+        except discord.NotFound:
+            return None
+        return place.channel_id, place.message_id
+
+    async def _send(
+        self, record: IncidentRecord, embed: discord.Embed, *, mention: bool
+    ) -> tuple[int, int] | None:
+        """Post it anew; the role is mentioned once, while the incident lasts."""
         channel = find_alert_channel(self._bot, self._settings.alert_channel)
         if channel is None:
             log.warning("there is no channel %r for alerts", self._settings.alert_channel)
             return None
         role = find_alert_role(channel.guild, self._settings.alert_role)
-        if role is None or alert.change is Change.CLOSED:
-            mentions = discord.AllowedMentions.none()
-            return await channel.send(embed=alert_embed(alert), allowed_mentions=mentions)
+        mentioned = role if mention and record.is_open else None
         mentions = discord.AllowedMentions(
-            everyone=False, users=False, roles=[role], replied_user=False
+            everyone=False, users=False, roles=[mentioned] if mentioned else False
         )
-        return await channel.send(role.mention, embed=alert_embed(alert), allowed_mentions=mentions)
+        sent = await channel.send(
+            mentioned.mention if mentioned else None,
+            embed=embed,
+            view=incident_buttons(record),
+            allowed_mentions=mentions,
+        )
+        return channel.id, sent.id
 
-
-def alert_embed(alert: Alert) -> discord.Embed:
-    """The incident as it stands: open in its level's colour, closed in green."""
-    level = alert.incident.level
-    embed = discord.Embed(
-        description=f"{_MARKS[level]} {alert.text}"[:4096],
-        colour=COLOURS[level],
-        timestamp=alert.at,
-    )
-    return embed.set_footer(text=f"Incident {alert.incident.number} · {alert.change}")
+    def _drop(self, number: int) -> None:
+        del self._pending[number]
+        self._not_before_s.pop(number, None)
 
 
 def find_alert_channel(bot: commands.Bot, wanted: str | None) -> discord.TextChannel | None:
@@ -123,10 +198,7 @@ def find_alert_role(guild: discord.Guild, wanted: str | None) -> discord.Role | 
     return next((r for r in roles if name in (str(r.id), r.name)), None)
 
 
-async def _edited(message: discord.Message, alert: Alert) -> bool:
-    """Whether the message could be brought up to date; a person may have deleted it."""
-    try:
-        await message.edit(embed=alert_embed(alert))
-    except discord.NotFound:
-        return False
-    return True
+def _digest(embed: discord.Embed) -> str:
+    """Tells what a message shows from what it should show."""
+    data = json.dumps(embed.to_dict(), sort_keys=True).encode()
+    return hashlib.blake2b(data, digest_size=_SHOWN_BYTES).hexdigest()

@@ -5,6 +5,7 @@ mypy can't infer the types of discord.py's hybrid decorators, hence the ``arg-ty
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -13,7 +14,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs.common import SAFE_MENTIONS, operators_only
+from cogs.common import SAFE_MENTIONS, actor_of, operators_only
 from cogs.vision_render import Wording
 from cogs.watch_render import (
     FRAME_NAME,
@@ -28,6 +29,8 @@ from danzar.vision.watch import Alert, Ended, WatchService
 
 log = logging.getLogger(__name__)
 
+Audit = Callable[[str, str, str], Awaitable[None]]
+"""Who, what kind of action, and the details: as ``danzar.store.Store.audit``."""
 _OTHER_SOURCES = ("screen:1", "camera:0")
 _MOST_CHOICES = 25
 
@@ -45,8 +48,11 @@ class _AlertPlace:
 class WatchCog(commands.Cog, name="Watch"):
     """Starts and stops watches, and posts what they find."""
 
-    def __init__(self, bot: commands.Bot, watches: WatchService, config: Config) -> None:
+    def __init__(
+        self, bot: commands.Bot, watches: WatchService, config: Config, audit: Audit
+    ) -> None:
         self._bot = bot
+        self._audit = audit
         self._watches = watches
         self._config = config
         self._wording = Wording.of(config.active_profile)
@@ -75,6 +81,7 @@ class WatchCog(commands.Cog, name="Watch"):
             await self._post(place, event)
 
         status = await self._watches.start(source, listen, person=str(ctx.author.id))
+        await self._audit(actor_of(ctx), "watch.start", f"{status.id} {status.source}")
         rules = len(self._config.active_profile.rules)
         await self._say(ctx, render_started(status, rules, place.mention, place.note))
 
@@ -107,6 +114,7 @@ class WatchCog(commands.Cog, name="Watch"):
     async def _stop(self, ctx: commands.Context[Any], number: int | None) -> None:
         await ctx.defer()
         stopped = await self._watches.stop(number)
+        await self._audit(actor_of(ctx), "watch.stop", "all" if number is None else str(number))
         await self._say(ctx, render_stopped(stopped, number))
 
     def _alert_place(self, ctx: commands.Context[Any]) -> _AlertPlace:

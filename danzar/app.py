@@ -2,11 +2,13 @@
 
 import logging
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 from aiohttp.typedefs import Handler
 from discord.ext import commands
 
 from cogs.chat import ChatCog
+from cogs.digest import DigestCog, DigestParts, DigestPoster
 from cogs.gpu import GpuCog
 from cogs.gpu_desk import GpuDesk
 from cogs.gpu_game import GameCog
@@ -17,6 +19,7 @@ from cogs.gpu_resources import ResourcesCog
 from cogs.hints import HintsCog
 from cogs.imagine import ImagineCog
 from cogs.incidents import AlertsPoster
+from cogs.incidents_commands import IncidentsCog
 from cogs.queue import QueueCog
 from cogs.settings import SettingsCog
 from cogs.vision import VisionCog
@@ -26,10 +29,12 @@ from danzar.config.settings import Config
 from danzar.desk import open_desk
 from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
+from danzar.incidents.digest import local_in
 from danzar.jobs.control import job_routes
 from danzar.optimizer.benchmark import Bench
 from danzar.optimizer.serve import optimizer_routes
 from danzar.resources.serve import resource_routes
+from danzar.running import running
 from danzar.services import Services, open_services, preload
 from danzar.telemetry.simulated import SimulatedCards
 
@@ -53,7 +58,14 @@ async def run_bot(config: Config, token: str) -> None:
         services = await stack.enter_async_context(open_services(config))
         bot = DanzarBot(discord_settings)
         bot.planned_cogs = make_cogs(bot, services)
-        services.monitor.add_listener(AlertsPoster(bot, discord_settings).post)
+        poster = AlertsPoster(
+            bot,
+            discord_settings,
+            services.incidents,
+            lambda: services.live.config.bot.alerts.edit_interval_s,
+        )
+        digests = DigestPoster(bot, discord_settings, _digest_parts(services))
+        await stack.enter_async_context(running(poster.run(), digests.run()))
         await stack.enter_async_context(open_desk(services, control_routes, bot))
         if config.bot.api.enabled:
             # Half a second of imports, which a bot without it is spared.
@@ -74,7 +86,7 @@ def make_cogs(bot: DanzarBot, services: Services) -> tuple[commands.Cog, ...]:
     return (
         ChatCog(bot, services.chat, config, vision),
         vision,
-        WatchCog(bot, services.watches, config),
+        WatchCog(bot, services.watches, config, services.store.audit),
         GpuCog(
             bot,
             services.gpu_memory_manager,
@@ -90,6 +102,8 @@ def make_cogs(bot: DanzarBot, services: Services) -> tuple[commands.Cog, ...]:
         OptimizerCog(bot, services.optimizer_desk, services.store.recent_audit),
         ResourcesCog(bot, services.resources),
         NodesCog(bot, services.nodes, head_start_s=config.bot.node.head_start_s),
+        IncidentsCog(bot, services.incidents, services.store.audit),
+        DigestCog(bot, _digest_parts(services)),
         *games,
     )
 
@@ -100,8 +114,8 @@ def control_routes(services: Services) -> dict[str, Handler]:
     bench = Bench(manager, manager, services.optimizer, services.config, desk.note)
     return {
         **optimizer_routes(desk, bench),
-        **resource_routes(services.resources),
-        **job_routes(services.jobs),
+        **resource_routes(services.resources, services.store.audit),
+        **job_routes(services.jobs, services.store.audit),
     }
 
 
@@ -111,6 +125,17 @@ def _gpu_desk(services: Services) -> GpuDesk:
         reservations=services.reservations,
         snapshots=lambda: services.manager.scheduler.snapshots,
         audit=services.store.audit,
+    )
+
+
+def _digest_parts(services: Services) -> DigestParts:
+    return DigestParts(
+        store=services.incident_parts.store,
+        facts=services.incident_parts.digest,
+        at=lambda: services.live.config.bot.alerts.digest_time,
+        clock=lambda: datetime.now(UTC).astimezone(),
+        local=local_in(None),
+        charts=_graphs(services),
     )
 
 

@@ -11,9 +11,11 @@ from typing import Annotated, Literal
 import typer
 
 from danzar.commands import terminal
+from danzar.commands.deploy_cli import add_commands as add_deploy_commands
 from danzar.commands.gpu_cli import add_commands
 from danzar.commands.jobs_cli import add_commands as add_job_commands
 from danzar.commands.keys_cli import add_commands as add_key_commands
+from danzar.commands.maintenance_cli import add_commands as add_maintenance_commands
 from danzar.commands.node_cli import add_commands as add_node_commands
 from danzar.commands.optimizer_cli import add_commands as add_optimizer_commands
 from danzar.commands.resources_cli import add_commands as add_resource_commands
@@ -49,6 +51,8 @@ add_job_commands(app)
 keys_app = typer.Typer(help="Who may connect: machines and programs.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 add_key_commands(keys_app)
+add_deploy_commands(app)
+add_maintenance_commands(app)
 
 ConfigOption = Annotated[
     Path | None,
@@ -105,10 +109,13 @@ def run(config: ConfigOption = None) -> None:
     """Be online with the token in DISCORD_TOKEN, until Ctrl-C. The log goes to stdout."""
     from danzar.commands import run as command
     from danzar.config.load import load_config
+    from danzar.config.secret_files import take_secrets
+    from danzar.logs.keep import keep_log
 
+    take_secrets(os.environ)
     settings, token = load_config(config), command.token_from()
-    terminal.log_to(sys.stdout, logging.INFO)
-    terminal.run_until_signal(command.run(settings, token))
+    with keep_log(settings, sys.stdout, name="run"):
+        terminal.run_until_signal(command.run(settings, token))
 
 
 @app.command()
@@ -122,10 +129,11 @@ def serve(
     """Serve the HTTP API without Discord (docs/api.md), until Ctrl-C. The log goes to stderr."""
     from danzar.commands import serve as command
     from danzar.config.load import load_config
+    from danzar.logs.keep import keep_log
 
     settings = load_config(config)
-    terminal.log_to(sys.stderr, logging.INFO)
-    terminal.run_until_signal(command.serve(settings, host, port))
+    with keep_log(settings, sys.stderr, name="serve"):
+        terminal.run_until_signal(command.serve(settings, host, port))
 
 
 @app.command()
@@ -171,7 +179,9 @@ def see(
 def doctor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Check everything that Danzar needs, and say for each problem what to type."""
     from danzar.commands.doctor import FAIL, examine, print_findings
+    from danzar.config.secret_files import take_secrets
 
+    take_secrets(os.environ)
     with terminal.busy("Looking at everything that Danzar needs..."):
         findings = examine(config)
     if as_json:
@@ -390,6 +400,20 @@ def config_check(
     if result.problems:
         count = len(result.problems)
         raise DanzarError(f"{count} problem{'s' if count > 1 else ''} in the configuration")
+
+
+@config_app.command("path")
+def config_path(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Where the settings, the data and the log are."""
+    from danzar.commands import config as command
+    from danzar.config.load import load_config
+
+    places = command.places(load_config(config))
+    if as_json:
+        terminal.write_json(dict(places))
+        return
+    for name, path in places.items():
+        terminal.console().print(f"{name:<9} {path or '(none: defaults)'}", soft_wrap=True)
 
 
 @config_app.command("import")

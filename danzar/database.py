@@ -11,10 +11,14 @@ from pathlib import Path
 import aiosqlite
 
 from danzar.errors import StoreFailed
+from danzar.units import MIB
 
 log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 5.0
+WAL_BOUND_BYTES = 16 * MIB
+"""What a write-ahead log is cut to, once it was written back."""
+BOUND_WAL = f"PRAGMA journal_size_limit = {WAL_BOUND_BYTES}"
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _COMPANIONS = ("", "-wal", "-shm")
 
@@ -53,6 +57,7 @@ class Database:
         except (OSError, sqlite3.Error) as exc:
             raise StoreFailed(f"{name} {path} can't be opened: {exc}") from exc
         try:
+            await connection.execute(BOUND_WAL)
             yield cls(connection, name)
         finally:
             await connection.close()

@@ -20,7 +20,11 @@ class LoopLag:
         while True:
             due_s = time.perf_counter() + _INTERVAL_S
             await asyncio.sleep(_INTERVAL_S)
-            self._lags_s.append(max(0.0, time.perf_counter() - due_s))
+            self.note(time.perf_counter() - due_s)
+
+    def note(self, lag_s: float) -> None:
+        """Keep by how much a sleep came late."""
+        self._lags_s.append(max(0.0, lag_s))
 
     @property
     def p99_s(self) -> float | None:

@@ -4,20 +4,24 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from danzar.core.device import DeviceKind
 from danzar.core.device_memory import DeviceMemory
 from danzar.core.incident import (
+    AT_ONCE,
     NONE_OPEN,
     Change,
     Incident,
     IncidentChange,
+    IncidentRules,
     Observation,
     OpenIncidents,
     follow_incidents,
+    next_due_s,
+    unwatched,
 )
 from danzar.core.pressure import Level, Pressure, next_pressure
 from danzar.core.recommend import describe_pressure, what_to_do
@@ -29,6 +33,13 @@ log = logging.getLogger(__name__)
 
 _KEPT_ALERTS = 200
 TELEMETRY_KEY = "telemetry"
+# An incident of an earlier run is not called gone before everything had time to be seen again.
+_SETTLING_S = 60.0
+# Between two checks, however much is due.
+_LEAST_WAIT_S = 0.5
+_GONE = {"memory": "device", "heat": "device", "lost": "device", "kept": "device"}
+# Each turn of flapping, and that time passed, is in the message, and no news for the log.
+_QUIET = frozenset({Change.TOLD, Change.CALMED, Change.RETURNED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +58,17 @@ class Alert:
 
 
 OnAlert = Callable[[Alert], Awaitable[None]]
+OnCheck = Callable[[OpenIncidents, Sequence[IncidentChange], float], Awaitable[None]]
+"""Hears of every check: the incidents, what changed, and when (monotonic seconds)."""
 Source = Callable[[], Iterable[Observation]]
 
 
 class MemoryMonitor:
-    """Checks each ``interval_s`` while it is switched on; the owner runs ``run`` in a TaskGroup."""
+    """Checks each ``interval_s`` while it is switched on; the owner runs ``run`` in a TaskGroup.
+
+    Attributes:
+        rules: When incidents are told, closed and reopened.
+    """
 
     def __init__(
         self,
@@ -59,10 +76,12 @@ class MemoryMonitor:
         *,
         interval_s: float,
         enabled: bool = True,
+        rules: IncidentRules = AT_ONCE,
         now_s: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.interval_s = interval_s
+        self.rules = rules
         self._memory = memory
         self._now_s = now_s
         self._wall_clock = wall_clock
@@ -72,7 +91,9 @@ class MemoryMonitor:
         self._pressure: dict[str, Pressure] = {}
         self._open: OpenIncidents = NONE_OPEN
         self._alerts: deque[Alert] = deque(maxlen=_KEPT_ALERTS)
+        self._settled_s = 0.0
         self._listeners: list[OnAlert] = []
+        self._followers: list[OnCheck] = []
         self._sources: list[Source] = []
 
     @property
@@ -97,6 +118,15 @@ class MemoryMonitor:
     def add_listener(self, listener: OnAlert) -> None:
         """Have ``listener`` called with every alert, one after the other."""
         self._listeners.append(listener)
+
+    def add_follower(self, follower: OnCheck) -> None:
+        """Have ``follower`` called after every check, before the listeners."""
+        self._followers.append(follower)
+
+    def restore(self, incidents: OpenIncidents) -> None:
+        """Go on with what an earlier run left; before the first check."""
+        self._open = incidents
+        self._settled_s = self._now_s() + _SETTLING_S
 
     def add_source(self, source: Source) -> None:
         """Ask ``source`` at every check for other troubles, under keys of its own."""
@@ -127,9 +157,14 @@ class MemoryMonitor:
     async def check(self) -> tuple[Alert, ...]:
         """Look at the newest figures once, tell the listeners what changed, and return it."""
         now_s = self._now_s()
-        self._open, changes = follow_incidents(self._open, self._observe(now_s), now_s)
+        seen = self._observe(now_s)
+        self._open, changes = follow_incidents(self._open, seen, now_s, self.rules)
+        for follower in self._followers:
+            await follower(self._open, changes, now_s)
         alerts = tuple(self._alert(change, now_s) for change in changes)
         for alert in alerts:
+            if alert.change in _QUIET:
+                continue
             self._alerts.append(alert)
             log.warning("incident %s %s: %s", alert.incident.number, alert.change, alert.text)
             await self._tell(alert)
@@ -137,14 +172,20 @@ class MemoryMonitor:
 
     async def _switch(self, *, enabled: bool) -> None:
         async with self._switched:
+            if enabled and not self._enabled:
+                self._open = unwatched(self._open)
             self._enabled = enabled
             self._switches += 1
             self._switched.notify_all()
 
     async def _wait(self, switches: int) -> None:
-        """Sleep one interval, or until it is switched, on or off, once more."""
+        """Sleep until something is due, at most one interval, or until it is switched once more."""
+        wait_s, due_s = self.interval_s, next_due_s(self._open, self.rules)
+        in_s = 0.0 if due_s is None else due_s - self._now_s()
+        if in_s > 0:  # What was due already is unknown: it waits for figures.
+            wait_s = min(wait_s, max(_LEAST_WAIT_S, in_s))
         try:
-            async with asyncio.timeout(self.interval_s), self._switched:
+            async with asyncio.timeout(wait_s), self._switched:
                 await self._switched.wait_for(lambda: self._switches != switches)
         except TimeoutError:
             return
@@ -159,21 +200,28 @@ class MemoryMonitor:
     # --- what is seen ----------------------------------------------------------------------
 
     def _observe(self, now_s: float) -> list[Observation]:
+        others = [observation for source in self._sources for observation in source()]
         stale_age_s = self._memory.stale_age_s
         if stale_age_s is not None:
             lost = self._is_lost(stale_age_s)
-            return [_telemetry_lost(self._memory.figures_error)] if lost else []
-        seen = [Observation(TELEMETRY_KEY, Level.NORMAL, "The GPU driver answers again")]
+            return [_telemetry_lost(self._memory.figures_error), *others] if lost else others
+        seen = [Observation(TELEMETRY_KEY, Level.NORMAL, "The GPU driver answers again"), *others]
         open_keys, hot_c = frozenset(self._open.by_key), self._memory.rules.hot_c
         for device in self._memory.devices():
             if device.snapshot.kind is DeviceKind.CUDA:
                 memory = self._observe_device(device, now_s)
                 is_full = memory.level is not None and memory.level > Level.NORMAL
                 seen += [memory, *observe_troubles(device, open_keys, hot_c, is_full=is_full)]
-        seen += [observation for source in self._sources for observation in source()]
-        gone = self._open.by_key.keys() - {s.key for s in seen}
-        text = "The device is no longer there"
-        return seen + [Observation(key, Level.NORMAL, text) for key in sorted(gone)]
+        return seen + self._gone(frozenset(s.key for s in seen), now_s)
+
+    def _gone(self, seen: frozenset[str], now_s: float) -> list[Observation]:
+        """What is open and nobody tells of any more."""
+        settling = now_s < self._settled_s
+        return [
+            Observation(key, Level.NORMAL, _gone_text(key))
+            for key, incident in sorted(self._open.by_key.items())
+            if key not in seen and not (incident.unwatched and settling)
+        ]
 
     def _is_lost(self, stale_age_s: float) -> bool:
         """Whether the driver failed or was silent for an interval; a slow start is neither."""
@@ -200,8 +248,21 @@ class MemoryMonitor:
     def _alert(self, step: IncidentChange, now_s: float) -> Alert:
         text = step.incident.text
         if step.change is Change.CLOSED:
-            text = f"{text}. It lasted {format_duration(step.incident.lasted_s(now_s))}."
+            text = f"{text}. {_lasted_text(step.incident, now_s)}."
         return Alert(step.change, step.incident, text, self._wall_clock())
+
+
+def _gone_text(key: str) -> str:
+    what = _GONE.get(key.partition(":")[0])
+    return f"The {what} is no longer there" if what else "It was not seen again"
+
+
+def _lasted_text(incident: Incident, now_s: float) -> str:
+    least = format_duration(incident.lasted_s(now_s))
+    if not incident.ended_unseen:
+        return f"It lasted {least}"
+    most = format_duration(incident.seen_at_s - incident.opened_at_s)
+    return f"It ended while nobody looked, after {least} to {most}"
 
 
 def _telemetry_lost(error: str | None) -> Observation:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from danzar.broker.first_loads import FirstLoads
 from danzar.broker.leak_watch import LeakWatch
 from danzar.broker.manager import ModelManager
 from danzar.broker.open_manager import open_manager
@@ -18,8 +19,12 @@ from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
 from danzar.graph import UseHistory
+from danzar.incidents.book import IncidentBook
+from danzar.incidents.open_incidents import Incidents, incident_rules, open_incidents
+from danzar.incidents.sources import Peer, observe_peers
 from danzar.jobs.service import JobService
 from danzar.live.followers import (
+    follow_alerts,
     follow_manager,
     follow_monitor,
     follow_upkeep,
@@ -30,6 +35,7 @@ from danzar.loop_lag import LoopLag
 from danzar.monitor import MemoryMonitor
 from danzar.nodes.nodes import Nodes
 from danzar.nodes.sharing import open_sharing
+from danzar.nodes.standing import Standing
 from danzar.optimizer.desk import OptimizerDesk, audit_automatic
 from danzar.optimizer.follow import follow_optimizer
 from danzar.optimizer.optimizer import MemoryOptimizer, Parts
@@ -52,7 +58,7 @@ log = logging.getLogger(__name__)
 
 _RESERVATIONS = "reservations.json"
 # Large, and wanted now and then: they are loaded when somebody asks.
-_ON_DEMAND = frozenset({"imagine", "video"})
+ON_DEMAND = frozenset({"imagine", "video"})
 _DEFAULT_CONTEXT = 4096  # of the llama backend
 
 
@@ -64,8 +70,11 @@ class Services:
     telemetry: Telemetry
     sampler: Sampler
     manager: ModelManager
+    first_loads: FirstLoads
     gpu_memory_manager: GpuMemoryManager
     monitor: MemoryMonitor
+    incidents: IncidentBook
+    incident_parts: Incidents
     upkeep: Upkeep
     resources: ResourceManager
     optimizer: MemoryOptimizer
@@ -110,8 +119,6 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         leaks = LeakWatch(
             manager.workers, lambda: sampler.reading.snapshots, manager.recycle, state
         )
-        monitor.add_source(manager.observe)
-        monitor.add_source(leaks.observe)
         resources = await stack.enter_async_context(
             open_resources(
                 config,
@@ -124,13 +131,18 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
                 upkeep,
             )
         )
-        monitor.add_source(resources.observe)
         loop_lag = LoopLag()
         store = await stack.enter_async_context(
             Store.open(
                 data_folder(config) / STORE_FILE, keep_messages=config.bot.chat.keep_messages
             )
         )
+        incidents = await stack.enter_async_context(
+            open_incidents(config.bot.alerts, store, manager, gpu_mm, sampler.readings())
+        )
+        _join(monitor, incidents, config)
+        for source in (manager.observe, leaks.observe, resources.observe):
+            monitor.add_source(source)
         optimizer = MemoryOptimizer(
             config.vram.optimizer,
             Parts(
@@ -174,19 +186,24 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         followers = (
             follow_manager(manager, reservations, lambda: sampler.reading.snapshots),
             follow_monitor(gpu_mm, monitor),
+            follow_alerts(monitor, incidents),
             follow_upkeep(upkeep),
             follow_vision(vision),
             follow_optimizer(optimizer),
         )
         live = await asyncio.to_thread(LiveConfig, config, followers, audit=store.audit)
         sharing = await stack.enter_async_context(open_sharing(config, manager, store.audit))
+        monitor.add_source(lambda: observe_peers(_peers(sharing.nodes)))
         yield Services(
             config=config,
             telemetry=telemetry,
             sampler=sampler,
             manager=manager,
+            first_loads=FirstLoads(manager.news),
             gpu_memory_manager=gpu_mm,
             monitor=monitor,
+            incidents=incidents.book,
+            incident_parts=incidents,
             upkeep=upkeep,
             resources=resources,
             optimizer=optimizer,
@@ -214,10 +231,32 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
 
 def preload(services: Services) -> None:
     """Load every role's model that fits as things stand, so that the first answer is quick."""
-    if services.config.vram.placement.preload:
-        for role, name in services.config.models.use.model_dump().items():
-            if name is not None and role not in _ON_DEMAND:
-                services.manager.preload(name)
+    names = needed_models(services.config).values()
+    wanted = frozenset(names) if services.config.vram.placement.preload else frozenset[str]()
+    for name in wanted:
+        services.manager.preload(name)
+    services.first_loads.ask(wanted)
+
+
+def needed_models(config: Config) -> dict[str, str]:
+    """By role: the models that may be asked for at any moment, and are loaded at the start."""
+    used = config.models.use.model_dump().items()
+    return {role: name for role, name in used if name is not None and role not in ON_DEMAND}
+
+
+def _join(monitor: MemoryMonitor, incidents: Incidents, config: Config) -> None:
+    """Have the monitor go on with the incidents of an earlier run, and tell the book of all."""
+    monitor.rules = incident_rules(config.bot.alerts)
+    monitor.restore(incidents.restored)
+    monitor.add_follower(incidents.book.follow)
+    monitor.add_source(incidents.queues.observe)
+    monitor.add_source(incidents.drift.observe)
+
+
+def _peers(nodes: Nodes) -> list[Peer]:
+    """The other machines, as they are heard of."""
+    others = (member for member in nodes.all() if member.name != nodes.name)
+    return [Peer(m.name, m.standing is Standing.LOST, m.silent_s) for m in others]
 
 
 def _card_name(sampler: Sampler, label: str) -> str | None:

@@ -1,13 +1,21 @@
 """What the status API tells, read from the services at one instant."""
 
+from functools import partial
+from typing import Any
+
 import psutil
 
 from danzar.bot import DanzarBot
-from danzar.http.status_json import AlertFact, BotFacts, StatusFacts, WatchFact
+from danzar.http.status_json import AlertFact, BotFacts, StatusFacts, WatchFact, job_json
+from danzar.http.status_parts import Probes, StatusParts
+from danzar.incidents.record_json import record_json
+from danzar.logs.ring import RING
 from danzar.services import Services
 
 _DECISIONS = 50
 _ALERTS = 20
+_INCIDENTS = 30
+_JOBS = 30
 
 
 def status_facts(services: Services, bot: DanzarBot | None) -> StatusFacts:
@@ -27,6 +35,35 @@ def status_facts(services: Services, bot: DanzarBot | None) -> StatusFacts:
         decisions=services.manager.decisions[-_DECISIONS:],
         asked=services.reservations.asked,
     )
+
+
+def status_parts(services: Services, bot: DanzarBot | None, probes: Probes) -> StatusParts:
+    """What the status server and its page show; ``bot`` is ``None`` without Discord."""
+    return StatusParts(
+        facts=partial(status_facts, services, bot),
+        planner=services.manager,
+        probes=probes,
+        use=services.use_history,
+        log=RING,
+        decisions=lambda: services.manager.decisions,
+        incidents=partial(_incidents, services),
+        jobs=partial(_jobs, services),
+    )
+
+
+def _incidents(services: Services) -> list[dict[str, Any]]:
+    """Those that last and the last ones that ended, the newest first."""
+    book = services.incidents
+    now = book.now()
+    records = (*book.open_incidents, *book.recent_incidents[:_INCIDENTS])
+    return [record_json(r, now) for r in sorted(records, key=lambda r: -r.number)]
+
+
+async def _jobs(services: Services) -> list[dict[str, Any]]:
+    """The newest jobs; none where jobs are switched off."""
+    if services.jobs is None:
+        return []
+    return [job_json(job) for job in await services.jobs.recent(_JOBS)]
 
 
 def _watches(services: Services) -> tuple[WatchFact, ...]:

@@ -2,6 +2,7 @@
 
     history   messages per channel, the newest ``keep_messages`` of each
     audit     the newest 10,000 actions of people
+    incidents see ``danzar.incidents.store``
 
 A damaged file is moved aside when it is opened, and a new one is begun.
 """
@@ -18,6 +19,9 @@ from typing import Literal
 
 from danzar.database import Database, healthy_connection, is_damaged, move
 from danzar.errors import StoreFailed
+from danzar.logs.line import shorten
+from danzar.logs.redaction import known_secrets, redact_line
+from danzar.maintenance.databases import drop_oldest, keep_before_upgrade
 from danzar.store_schema import MIGRATIONS
 
 log = logging.getLogger(__name__)
@@ -25,6 +29,8 @@ log = logging.getLogger(__name__)
 STORE_FILE = "danzar.db"  # in the data folder
 KEEP_CHANNELS = 1000
 KEEP_AUDIT = 10_000
+_MOST_DETAIL_CHARS = 1000
+_KEEP_DAMAGED = 6  # with their companions, the newest two
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +68,14 @@ class AuditEntry:
 class Store:
     """The open database; made by ``async with Store.open(...)``.
 
+    Attributes:
+        database: The file, for what keeps tables of its own in it.
+
     Every method raises ``StoreFailed`` where the database can't be read or written.
     """
 
     def __init__(self, database: Database, keep_messages: int) -> None:
-        self._database = database
+        self.database = database
         self._keep_messages = keep_messages
 
     @classmethod
@@ -83,7 +92,7 @@ class Store:
     async def save_turn(self, question: StoredMessage, answer: StoredMessage) -> None:
         """Keep both sides of a turn, in place of what was kept under its id before."""
         rows = [_row(question), _row(answer)]
-        async with self._database.transaction() as connection:
+        async with self.database.transaction() as connection:
             await connection.executemany(
                 "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
@@ -98,7 +107,7 @@ class Store:
         self, channel_id: int, *, before_turn: int, limit: int
     ) -> tuple[StoredMessage, ...]:
         """The newest ``limit`` messages of the turns before one, oldest first."""
-        rows = await self._database.read(
+        rows = await self.database.read(
             "SELECT * FROM messages WHERE channel_id = ? AND turn_id < ? "
             "ORDER BY turn_id DESC, role LIMIT ?",
             (channel_id, before_turn, limit),
@@ -107,15 +116,16 @@ class Store:
 
     async def reset(self, channel_id: int) -> int:
         """Forget a channel's messages; returns how many there were."""
-        async with self._database.transaction() as connection:
+        async with self.database.transaction() as connection:
             cursor = await connection.execute(
                 "DELETE FROM messages WHERE channel_id = ?", (channel_id,)
             )
             return cursor.rowcount
 
     async def audit(self, actor: str, action: str, detail: str) -> None:
-        """Note that someone did something."""
-        async with self._database.transaction() as connection:
+        """Note that someone did something. What looks like a secret is left out of the details."""
+        detail = shorten(redact_line(detail, known_secrets()), _MOST_DETAIL_CHARS)
+        async with self.database.transaction() as connection:
             cursor = await connection.execute(
                 "INSERT INTO audit (actor, action, detail, at_s) VALUES (?, ?, ?, ?)",
                 (actor, action, detail, time.time()),
@@ -125,7 +135,7 @@ class Store:
 
     async def recent_audit(self, limit: int) -> tuple[AuditEntry, ...]:
         """The newest entries, newest first."""
-        rows = await self._database.read(
+        rows = await self.database.read(
             "SELECT actor, action, detail, at_s FROM audit ORDER BY id DESC LIMIT ?", (limit,)
         )
         return tuple(AuditEntry(*row) for row in rows)
@@ -155,16 +165,23 @@ def _message(row: sqlite3.Row) -> StoredMessage:
 def _prepare(path: Path) -> None:
     """Leave a healthy database of the newest version at ``path``. Blocks."""
     try:
-        _migrate(path)
+        upgrade(path)
     except sqlite3.DatabaseError as exc:
         if not is_damaged(exc):
             raise
         aside = _move_aside(path)
         log.warning("the database was damaged (%s); moved to %s, history begins anew", exc, aside)
-        _migrate(path)
+        upgrade(path)
 
 
-def _migrate(path: Path) -> None:
+def upgrade(path: Path) -> None:
+    """Bring a healthy database to the newest version, and keep what it was beside it. Blocks.
+
+    Raises:
+        StoreFailed: A newer Danzar made it.
+        danzar.maintenance.errors.BackupFailed: There is no room to keep it as it was.
+        sqlite3.Error: It can't be written, or is damaged.
+    """
     with closing(healthy_connection(path)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
@@ -172,6 +189,8 @@ def _migrate(path: Path) -> None:
                 f"the database {path} has version {version}, this Danzar knows {len(MIGRATIONS)}; "
                 "update Danzar, or move the file away"
             )
+        if 0 < version < len(MIGRATIONS):
+            log.info("the database as it was is kept in %s", keep_before_upgrade(path, version))
         for number in range(version, len(MIGRATIONS)):
             _apply(connection, number)
         _drop_oldest_channels(connection)
@@ -197,4 +216,5 @@ def _move_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
     move(path, aside)
+    drop_oldest(path.parent, f"{path.name}.corrupt-*", _KEEP_DAMAGED)
     return aside

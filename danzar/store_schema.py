@@ -28,4 +28,33 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE incidents (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            key TEXT NOT NULL,
+            opened_at_s REAL NOT NULL,
+            closed_at_s REAL,
+            body BLOB NOT NULL,
+            channel_id INTEGER,
+            message_id INTEGER,
+            shown TEXT NOT NULL DEFAULT ''
+        )
+        """,
+        "CREATE INDEX incidents_by_end ON incidents (closed_at_s)",
+        """
+        CREATE TABLE mutes (
+            key TEXT PRIMARY KEY,
+            number INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            until_s REAL
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE digests (
+            day TEXT PRIMARY KEY,
+            at_s REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
 )

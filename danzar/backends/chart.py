@@ -4,6 +4,7 @@ matplotlib without ``pyplot``, whose global state is not for threads. Colours ar
 colour-blind too (Okabe and Ito), on Discord's dark background.
 """
 
+import gc
 import io
 import threading
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ _TITLE_PT: Final = 14.5
 _TEXT_PT: Final = 13
 _MOST_TICKS: Final = 5
 _LEGEND_COLUMNS: Final = 3
-_SHOWN_IN_SECONDS_S: Final = 120
+# From which span on times are told in which unit, and what that is in seconds.
+_UNITS: Final = ((6 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
 # matplotlib's text engine keeps state of its own: one chart at a time.
 _one_at_a_time = threading.Lock()
 
@@ -55,6 +57,10 @@ def draw_chart(request: DrawChart) -> DrawnChart:
         out = io.BytesIO()
         FigureCanvasAgg(figure).print_png(out)  # type: ignore[no-untyped-call]
         width, height = figure.canvas.get_width_height()
+        del figure
+        # Figure, canvas and axes hold each other: left alone, each chart keeps 5 MB of pixels until
+        # Python happens to collect its oldest garbage.
+        gc.collect()
     return DrawnChart(width, height, out.getvalue())
 
 
@@ -136,7 +142,7 @@ def _style(plot: Axes, span_s: float, total: float) -> None:
 
 
 def _label_time(plot: Axes, span_s: float) -> None:
-    unit_s, unit = (60.0, "min") if span_s >= _SHOWN_IN_SECONDS_S else (1.0, "s")
+    unit_s, unit = next((s, word) for least_s, s, word in _UNITS if span_s >= least_s)
     step = _step(span_s / unit_s)
     ticks = [-step * n * unit_s for n in range(int(span_s / unit_s / step + 1e-9) + 1)]
     plot.set_xticks(ticks)

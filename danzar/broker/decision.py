@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from danzar.core.leaving import UnloadCause
+
 
 class DecisionKind(StrEnum):
     """What kind of step."""
@@ -37,14 +39,15 @@ class Decision:
     reason: str = ""
 
 
-# How ``danzar.core`` begins its reasons (``loading`` and ``yielding``).
-_BEGINNINGS = {"room for ": DecisionKind.EVICT, "makes way for ": DecisionKind.YIELD}
+_KINDS = {
+    UnloadCause.ROOM: DecisionKind.EVICT,
+    UnloadCause.OTHER_PROGRAMS: DecisionKind.YIELD,
+}
 
 
-def unload_kind(reason: str) -> DecisionKind:
-    """What an unload with this reason is."""
-    found = (kind for start, kind in _BEGINNINGS.items() if reason.startswith(start))
-    return next(found, DecisionKind.UNLOAD)
+def unload_kind(cause: UnloadCause) -> DecisionKind:
+    """What an unload for this cause is."""
+    return _KINDS.get(cause, DecisionKind.UNLOAD)
 
 
 _WORDS = {

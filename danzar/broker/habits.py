@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 HABITS_FILE = "habits.db"
 SAVE_EVERY_S = 60.0
-_VERSION = 1
+VERSION = 1
 _TABLE = """
     CREATE TABLE IF NOT EXISTS habits (
         kind TEXT NOT NULL,
@@ -32,7 +32,7 @@ _TABLE = """
         PRIMARY KEY (kind, name, part)
     ) WITHOUT ROWID
 """
-_prepare = partial(prepare_or_begin_anew, name="the habits", version=_VERSION, statements=(_TABLE,))
+_prepare = partial(prepare_or_begin_anew, name="the habits", version=VERSION, statements=(_TABLE,))
 
 
 class HabitFile:

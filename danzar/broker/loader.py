@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from danzar.broker.decision import Decision, DecisionKind, make_decision, unload_kind
 from danzar.broker.driver_view import held_by, is_on_cpu, shortage
 from danzar.broker.journal import LeaseRow
+from danzar.broker.news import LoadEnded, LoadOutcome, ModelLost, NewsDesk, UnloadBegan
 from danzar.broker.pool import WorkerPool
 from danzar.broker.pool_worker import Measure
 from danzar.core.book import LeaseState
@@ -41,6 +42,12 @@ log = logging.getLogger(__name__)
 
 _KEPT_DECISIONS = 200
 
+_OUTCOMES = {
+    LoadFailure.OUT_OF_MEMORY: LoadOutcome.OUT_OF_MEMORY,
+    LoadFailure.TOO_FULL: LoadOutcome.TOO_FULL,
+    LoadFailure.ERROR: LoadOutcome.ERROR,
+}
+
 Unload = Callable[[str, Measure], Awaitable[DeviceBytes]]
 
 
@@ -54,6 +61,7 @@ class _Running:
     """
 
     work: asyncio.Task[DeviceBytes]
+    began_s: float = field(default_factory=time.monotonic)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
 
@@ -67,6 +75,7 @@ class Loader:
 
     Attributes:
         decisions: The last steps, oldest first; bounded.
+        news: Where the end of every load and the begin of every unload is told.
     """
 
     def __init__(self, pool: WorkerPool, sampler: Sampler, post: Callable[[Event], None]) -> None:
@@ -78,6 +87,7 @@ class Loader:
         self._running: dict[int, _Running] = {}
         self._resident: dict[str, StartLoad] = {}
         self.decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
+        self.news = NewsDesk()
 
     async def load(self, effect: StartLoad, device: DeviceSnapshot) -> None:
         """Load a model and report ``LoadFinished`` or ``LoadFailed``."""
@@ -85,12 +95,12 @@ class Loader:
         self._in_flight[effect.load_id] = effect
         running = _Running(asyncio.ensure_future(self._load(effect, device)))
         self._running[effect.load_id] = running
-        started_s = time.monotonic()
         try:
             measured = await running.work
         except asyncio.CancelledError:
             if not running.cancelled:
                 raise
+            self._tell_ended(effect, LoadOutcome.CANCELLED)
         except _TooFullError as exc:
             await self._failed(effect, str(exc), LoadFailure.TOO_FULL)
         except OutOfMemory as exc:
@@ -101,8 +111,10 @@ class Loader:
             log.exception("loading %s failed", effect.model)
             await self._failed(effect, f"an unexpected {type(exc).__name__}", LoadFailure.ERROR)
         else:
-            if not running.cancelled:
-                await self._finished(effect, device, measured, time.monotonic() - started_s)
+            if running.cancelled:
+                self._tell_ended(effect, LoadOutcome.CANCELLED)
+            else:
+                await self._finished(effect, device, measured, running.began_s)
         finally:
             del self._in_flight[effect.load_id], self._running[effect.load_id]
             running.over.set()
@@ -126,7 +138,8 @@ class Loader:
     async def unload(self, effect: StartUnload) -> None:
         """Unload a model and report ``UnloadFinished``, with what did not come back."""
         where = _label(self._sampler.reading.snapshots, effect.device_uuid)
-        self._decide(unload_kind(effect.reason), effect.model, effect.reason, where)
+        self._decide(unload_kind(effect.cause), effect.model, effect.reason, where)
+        self.news.tell(UnloadBegan(effect.model, effect.device_uuid, effect.cause))
         if effect.keep_bytes:
             await self._pool.keep(effect.model, effect.keep_bytes)
         await self._unloaded(effect, self._pool.unload)
@@ -152,6 +165,7 @@ class Loader:
         """Keep for people that a model went down with its worker."""
         where = _label(self._sampler.reading.snapshots, device_uuid)
         self._decide(DecisionKind.LOST, model, reason, where)
+        self.news.tell(ModelLost(model, device_uuid))
 
     # --- one load ----------------------------------------------------------------------------
 
@@ -185,8 +199,9 @@ class Loader:
         return booked if begun is None else begun
 
     async def _finished(
-        self, effect: StartLoad, device: DeviceSnapshot, measured: DeviceBytes, seconds: float
+        self, effect: StartLoad, device: DeviceSnapshot, measured: DeviceBytes, began_s: float
     ) -> None:
+        seconds = time.monotonic() - began_s
         await self._note(effect, LeaseState.RESIDENT, dict(measured))
         snapshots = (await self._sampler.refresh()).snapshots
         try:
@@ -199,14 +214,37 @@ class Loader:
         known = () if device.simulated else measured
         way = self._pool.way_of(effect.model)
         self._pool.warm.look_soon()
+        self._tell_ended(effect, LoadOutcome.LOADED, measured=dict(known))
         self._post(LoadFinished(effect.model, effect.load_id, known, snapshots, seconds, way))
 
     async def _failed(self, effect: StartLoad, reason: str, cause: LoadFailure) -> None:
         where = _label(self._sampler.reading.snapshots, effect.device_uuid)
         self._decide(DecisionKind.FAILED, effect.model, reason, where)
+        self._tell_ended(effect, _OUTCOMES[cause], reason)
         self._pool.journal.strike_load(effect.load_id)
         snapshots = (await self._sampler.refresh()).snapshots
         self._post(LoadFailed(effect.model, effect.load_id, reason, cause, snapshots))
+
+    def _tell_ended(
+        self,
+        effect: StartLoad,
+        outcome: LoadOutcome,
+        reason: str = "",
+        measured: Mapping[str, int] | None = None,
+    ) -> None:
+        known = measured or {}
+        booked = (s.size_bytes for s in effect.placed.shares if s.device_uuid in known)
+        self.news.tell(
+            LoadEnded(
+                model=effect.model,
+                device_uuid=effect.device_uuid,
+                outcome=outcome,
+                seconds=time.monotonic() - self._running[effect.load_id].began_s,
+                reason=reason,
+                booked_bytes=sum(booked),
+                measured_bytes=sum(known.values()) if known else None,
+            )
+        )
 
     async def _lost(self, loaded: StartLoad, lost: DeviceBytes, snapshots: Snapshots) -> None:
         await self._note(loaded, LeaseState.QUARANTINED, dict(lost))

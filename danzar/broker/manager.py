@@ -13,6 +13,7 @@ from danzar.broker.decision import Decision
 from danzar.broker.loader import Loader
 from danzar.broker.local_time import local_s
 from danzar.broker.model_view import ModelView, model_views
+from danzar.broker.news import NewsDesk, PlanMade
 from danzar.broker.pool import WorkerPool
 from danzar.broker.pool_worker import PoolWorker
 from danzar.broker.prefetch_view import PrefetchView, prefetch_view
@@ -92,6 +93,7 @@ class ModelManager:
         on_loaded: Called with every load that is done: the model, the event, its placement.
         observers: What tells of troubles with models.
         requests: Those that wait or run; ``requests.on_result`` hears every answer.
+        news: Where everything is told that is worth counting.
         batch_changes: The last changes of batch sizes, with monotonic seconds, oldest first.
     """
 
@@ -126,6 +128,9 @@ class ModelManager:
         self.requests = Requests(
             pool, self._device, self._inbox.put_nowait, part_timeout_s=part_timeout_s
         )
+        self.news = self._loader.news = self.requests.news = NewsDesk()
+        scheduler.state.planner = self._plan_timed
+        self._owner: asyncio.Task[Any] | None = None
         self._changed = asyncio.Event()
         self.on_decided: Callable[[Decided], None] = _ignore_decided
         self.on_loaded: OnLoaded = _ignore_loaded
@@ -148,8 +153,14 @@ class ModelManager:
         """Process ids of Danzar's workers: memory that others hold is foreign use."""
         return self._pool.pids()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the task that owns the scheduler lives."""
+        return self._owner is not None and not self._owner.done()
+
     async def run(self) -> None:
         """Own the scheduler until cancelled; then end all workers."""
+        self._owner = asyncio.current_task()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow_sampler())
@@ -401,6 +412,12 @@ class ModelManager:
         log.info(
             "batch of %s: %d -> %d: %s", effect.model, effect.before, effect.size, effect.reason
         )
+
+    def _plan_timed(self, inputs: PlanInputs) -> Plan:
+        began_s = time.perf_counter()
+        plan = plan_placement(inputs)
+        self.news.tell(PlanMade(time.perf_counter() - began_s))
+        return plan
 
     async def _resize(self, effect: ResizeBatch) -> None:
         uuid = self._scheduler.instances[effect.model].device_uuid

@@ -16,7 +16,7 @@ from danzar.estimate.correct import Measurement
 MEASURED_FILE = "measured.db"
 KEEP_PER_KEY = 8
 KEEP_ALL = 4000
-_VERSION = 1
+VERSION = 1
 _TABLE = """
     CREATE TABLE IF NOT EXISTS measured (
         id INTEGER PRIMARY KEY,
@@ -34,7 +34,7 @@ _INDEX = """
     ON measured (engine, file_hash, device_class, settings)
 """
 _prepare = partial(
-    prepare_or_begin_anew, name="the measurements", version=_VERSION, statements=(_TABLE, _INDEX)
+    prepare_or_begin_anew, name="the measurements", version=VERSION, statements=(_TABLE, _INDEX)
 )
 
 

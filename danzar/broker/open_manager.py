@@ -17,6 +17,7 @@ from danzar.broker.leftovers import reap_leftovers
 from danzar.broker.manager import ModelManager, OnLoaded
 from danzar.broker.measured import MEASURED_FILE, Measurements
 from danzar.broker.pool import Hosted, Settings, WorkerPool
+from danzar.broker.request_log import log_request
 from danzar.broker.requests import OnResult
 from danzar.broker.rules import absent_devices, ledger_rules, scheduler_rules
 from danzar.broker.spill_watch import SPEEDS_FILE, SpillWatch
@@ -79,6 +80,7 @@ async def open_manager(
             folder / SPEEDS_FILE, lambda: sampler.reading.snapshots, manager.load_smaller
         )
         manager.observers.append(spills.observe)
+        manager.news.add_listener(log_request)
         manager.on_loaded = _both(corrections.note, spills.loaded)
         manager.requests.on_result = _learn_from(curves, spills)
         decisions = DecisionLog(folder)

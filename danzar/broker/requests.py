@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from danzar.broker.news import NewsDesk, RequestEnded, RequestOutcome, outcome_of
 from danzar.broker.pool import WorkerPool
 from danzar.broker.tickets import Tickets
 from danzar.core.asker import Asker
@@ -57,10 +58,43 @@ class Wanted:
     on_position: OnPosition | None
 
 
+@dataclass(slots=True)
+class _Course:
+    """How a request goes, over all its attempts."""
+
+    wanted: Wanted
+    asked_s: float
+    model: str
+    waited_s: float | None = None
+    outcome: RequestOutcome = RequestOutcome.CANCELLED
+    result: Result | None = None
+    error: str = ""
+
+    def note(self, step: Progress) -> None:
+        if isinstance(step, Placed):
+            self.model = step.model
+            if self.waited_s is None:
+                self.waited_s = time.monotonic() - self.asked_s
+        elif isinstance(step, Outcome):
+            self.outcome, self.result = RequestOutcome.ANSWERED, step.result
+
+    def ended(self) -> RequestEnded:
+        return RequestEnded(
+            model=self.model,
+            request_class=self.wanted.asker.kind,
+            outcome=self.outcome,
+            seconds=time.monotonic() - self.asked_s,
+            waited_s=self.waited_s,
+            result=self.result,
+            error=self.error,
+        )
+
+
 class Requests:
     """All requests that wait or run.
 
     Attributes:
+        news: Where the end of every request is told.
         tickets: Where the scheduler's word on a waiting request goes.
         on_result: Called with every answer: the model, the result, the worker's seconds.
     """
@@ -87,10 +121,25 @@ class Requests:
         self._part_timeout_s = part_timeout_s
         self._job_ids = itertools.count(1)
         self.tickets = Tickets()
+        self.news = NewsDesk()
         self.on_result: OnResult = _ignore_result
 
     async def stream(self, wanted: Wanted) -> AsyncGenerator[Progress]:
-        """See ``Inference.stream``; asked again, as ``_Retries`` allows, until a part was sent.
+        """See ``Inference.stream``."""
+        course = _Course(wanted, time.monotonic(), wanted.model)
+        try:
+            async with aclosing(self._until_answered(wanted)) as steps:
+                async for step in steps:
+                    course.note(step)
+                    yield step
+        except Exception as exc:
+            course.outcome, course.error = outcome_of(exc), type(exc).__name__
+            raise
+        finally:
+            self.news.tell(course.ended())
+
+    async def _until_answered(self, wanted: Wanted) -> AsyncGenerator[Progress]:
+        """Asked again, as ``_Retries`` allows, until a part was sent.
 
         Steps of a generation are no part of its answer: they begin anew.
         """

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from danzar.commands.noted import note
 from danzar.commands.terminal import table
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
@@ -20,7 +21,9 @@ async def add_key(config: Config, name: str, limits: KeyLimits) -> tuple[ApiKey,
         danzar.errors.BadInput: The name is taken, or no plain word.
     """
     async with ApiKeys.open(data_folder(config) / FILE) as keys:
-        return await keys.add(name, limits)
+        made = await keys.add(name, limits)
+    await note(config, "keys.add", f"{name} ({made[0].id})")
+    return made
 
 
 async def list_keys(config: Config) -> tuple[ApiKey, ...]:
@@ -36,7 +39,9 @@ async def revoke_key(config: Config, name: str) -> ApiKey:
         danzar.errors.BadInput: There is no such key.
     """
     async with ApiKeys.open(data_folder(config) / FILE) as keys:
-        return await keys.revoke(name)
+        revoked = await keys.revoke(name)
+    await note(config, "keys.revoke", f"{name} ({revoked.id})")
+    return revoked
 
 
 def print_added(key: ApiKey, text: str, console: Console) -> None:

@@ -19,6 +19,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What you call
 def add_commands(keys_app: typer.Typer) -> None:
     """Put the commands into the group ``danzar keys``."""
     keys_app.command("add")(_add)
+    keys_app.command("make")(_make)
     keys_app.command("list")(_list)
     keys_app.command("revoke")(_revoke)
 
@@ -48,6 +49,13 @@ def _add(
         terminal.write_json({**command.key_json(key), "key": text})
     else:
         command.print_added(key, text, terminal.console())
+
+
+def _make() -> None:
+    """Show a new key and store it nowhere: for DANZAR_API_KEY of a bot elsewhere."""
+    from danzar.http.api_keys import key_text, new_parts
+
+    terminal.console().print(key_text(*new_parts()), soft_wrap=True)
 
 
 def _list(as_json: JsonOption = False, config: ConfigOption = None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from danzar.commands.noted import note
 from danzar.config.changes import changes_between
 from danzar.config.draft import Draft
 from danzar.config.files import read_contents, replace_file
@@ -17,6 +18,7 @@ from danzar.config.problems import InvalidConfig, Problem
 from danzar.config.settings import Config
 from danzar.errors import ConfigError
 from danzar.live.control import Answer, Wish, ask_bot, find_bots
+from danzar.logs.keep import log_folder
 
 NO_BOT = "no bot is running with these settings; it will start with them"
 
@@ -52,6 +54,16 @@ def check(path: Path | None) -> Result:
     return Result(folder, ())
 
 
+def places(config: Config) -> dict[str, str | None]:
+    """By what is there: the settings' folder, the project's, the data's and the log's."""
+    return {
+        "config": None if config.folder is None else str(config.folder.resolve()),
+        "root": str(config.root),
+        "data": str(data_folder(config).absolute()),
+        "logs": str(log_folder(config).absolute()),
+    }
+
+
 async def change(folder: Path | None, key: str, value: str, *, later: bool) -> Changed:
     """Change one setting in its file, and in the bot that runs with it.
 
@@ -68,7 +80,10 @@ async def change(folder: Path | None, key: str, value: str, *, later: bool) -> C
     config = load_config(folder)
     answer = None if later else await _ask(config, Wish(key, value))
     if answer is None:
-        return Changed(_write(config, key, value), applied=False)
+        changes = _write(config, key, value)
+        for text in changes:
+            await note(config, "config.set", text)
+        return Changed(changes, applied=False)
     return _granted(answer)
 
 

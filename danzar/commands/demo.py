@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
+from danzar.commands.demo_log import OutputFile, written_to
 from danzar.commands.demo_processes import child, drained
 from danzar.commands.terminal import console
 from danzar.config.places import data_folder
@@ -30,13 +31,14 @@ from danzar.core.device import CPU_UUID
 from danzar.core.device_text import short_name
 from danzar.errors import DanzarError
 from danzar.live.control import DEMO_FILE, NOTE_VARIABLE
+from danzar.logs.files import FOLDER
+from danzar.logs.keep import DEMO_FOLDER, FOLDER_VARIABLE
 
 READY_TIMEOUT_S = 60.0
 SETTLED_S = 60.0
 MAX_FAILURES = 5
 _POLL_S = 0.5
 _LOG_TAIL_BYTES = 4000
-_PRIVATE = 0o600
 
 
 class DemoFailed(DanzarError):
@@ -91,6 +93,7 @@ async def run_demo(config: Config, folder: Path | None, *, port: int, open_brows
         )
         async with _local_discord(plan) as url:
             screen.print(f"The page: {url}", style="bold")
+            screen.print(f"Cards, queue, decisions and log: {plan.status_url}/")
             screen.print(f"The bot's log: {plan.log_file}\nCtrl-C ends both.", style="dim")
             if open_browser:
                 await asyncio.to_thread(_open_browser, url)
@@ -121,6 +124,8 @@ def bot_environment(plan: Plan, url: str) -> dict[str, str]:
         "DANZAR_BOT__HTTP__ENABLED": "true",
         "DANZAR_BOT__HTTP__PORT": str(plan.status_port),
         "DANZAR_BOT__DATA_DIR": str(plan.data_dir),
+        # The data folder goes with the demo; its log stays.
+        FOLDER_VARIABLE: str(plan.log_file.with_name(FOLDER) / DEMO_FOLDER),
         NOTE_VARIABLE: str(plan.log_file.with_name(DEMO_FILE)),
         "DANZAR_VRAM__TELEMETRY__SIMULATE_WHEN_ABSENT": "true",
     }
@@ -184,17 +189,16 @@ async def _run_bot_once(plan: Plan, url: str, screen: Console) -> int:
     command = ["danzar", "run"]
     if plan.config is not None:
         command += ["--config", str(plan.config.resolve())]
-    log = os.open(plan.log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-    try:
-        async with (
-            child(command, bot_environment(plan, url), output=log) as process,
-            asyncio.TaskGroup() as tasks,
-        ):
-            teller = tasks.create_task(_tell_when_ready(plan, screen))
-            status = await process.wait()
-            teller.cancel()
-    finally:
-        os.close(log)
+    file = OutputFile(plan.log_file)
+    file.begin()
+    async with (
+        child(command, bot_environment(plan, url), output=PIPE) as process,
+        written_to(file, process),
+        asyncio.TaskGroup() as tasks,
+    ):
+        teller = tasks.create_task(_tell_when_ready(plan, screen))
+        status = await process.wait()
+        teller.cancel()
     return status
 
 

@@ -128,15 +128,15 @@ def _load(device: Json) -> str:
 
 async def _ask_bot(config: Config) -> Json | None:
     """What the bot on this machine tells; ``None`` where none answers."""
-    port = config.bot.http.port
-    if not config.bot.http.enabled or port == 0:
+    http = config.bot.http
+    if not http.enabled or http.port == 0:
         return None
     timeout = aiohttp.ClientTimeout(total=_BOT_TIMEOUT_S)
-    url = f"http://127.0.0.1:{port}/v1/devices"
+    url = f"{http.local_url}/v1/devices"
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url) as response,
+            session.get(url, ssl=False) as response,
         ):
             body: Json = await response.json()
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError):

@@ -114,7 +114,7 @@ def _address(config: Config) -> str:
         raise NoBot(
             "the bot can't be asked: http.enabled is false or http.port is 0 in bot_config.yaml"
         )
-    return f"http://127.0.0.1:{http.port}"
+    return http.local_url
 
 
 async def _get(address: str, what: str, query: dict[str, str]) -> tuple[int, Json]:
@@ -122,7 +122,7 @@ async def _get(address: str, what: str, query: dict[str, str]) -> tuple[int, Jso
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{address}/v1/{what}", params=query) as response,
+            session.get(f"{address}/v1/{what}", params=query, ssl=False) as response,
         ):
             body = await response.json()
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from danzar.commands.noted import note
 from danzar.commands.terminal import byte_progress, table
 from danzar.config.settings import Config
 from danzar.errors import DanzarError, ModelError, ModelMissing
@@ -68,7 +69,11 @@ async def pull_models(config: Config, names: Sequence[str], *, trust: bool) -> l
     """
     for name in names:
         entry_of(config, name)
-    return [await _pull(config, name, trust=trust) for name in names]
+    got = []
+    for name in names:
+        got.append(await _pull(config, name, trust=trust))
+        await note(config, "models.pull", f"{name}{', trusted unverified' if trust else ''}")
+    return got
 
 
 def used_models(config: Config) -> set[str]:

@@ -6,10 +6,13 @@ import logging
 import signal
 from collections.abc import Iterator, Sequence
 
+from danzar.app import control_routes
 from danzar.commands.node_settings import with_budgets, with_name
 from danzar.config.settings import Config
 from danzar.core.device import DeviceKind
+from danzar.desk import open_desk
 from danzar.errors import BadInput
+from danzar.heap import share_heaps
 from danzar.keys.queue_url import check_queue_url
 from danzar.services import open_services, preload, telemetry_of
 
@@ -46,6 +49,7 @@ def run_until_left(config: Config) -> None:
     Raises:
         danzar.errors.DanzarError: A part could not be opened.
     """
+    share_heaps()
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(run(config))
 
@@ -54,7 +58,7 @@ async def run(config: Config) -> None:
     """Be a node until a signal; the second one cancels."""
     leave = asyncio.Event()
     with _told_by_signals(leave):
-        async with open_services(config) as services:
+        async with open_services(config) as services, open_desk(services, control_routes, None):
             if config.bot.node.preload:
                 preload(services)
             log.info("node %s takes jobs", services.nodes.name)

@@ -1,7 +1,6 @@
 """``danzar node`` and ``danzar nodes ...``. Light: help imports this."""
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,10 +61,11 @@ def _node(
     second one ends it at once.
     """
     from danzar.commands import node as command
+    from danzar.logs.keep import keep_log
 
     settings = command.settings(_settings(config, queue, keys), name, budget or [])
-    terminal.log_to(sys.stdout, logging.INFO)
-    command.run_until_left(settings)
+    with keep_log(settings, sys.stdout, name="node"):
+        command.run_until_left(settings)
 
 
 def _nodes(

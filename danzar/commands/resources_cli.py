@@ -22,8 +22,12 @@ StepsOption = Annotated[int | None, typer.Option(help="Of denoising.")]
 DurationOption = Annotated[float | None, typer.Option("--duration", "-d", help="Seconds.")]
 LoraOption = Annotated[int | None, typer.Option(help="How many adapters.")]
 BatchOption = Annotated[int | None, typer.Option(help="Made at once.")]
-PrecisionOption = Annotated[Literal["fp32", "half", "fp8"] | None, typer.Option()]
-OffloadOption = Annotated[Literal["none", "model", "layers"] | None, typer.Option()]
+PrecisionOption = Annotated[
+    Literal["fp32", "half", "fp8"] | None, typer.Option(help="Of the weights.")
+]
+OffloadOption = Annotated[
+    Literal["none", "model", "layers"] | None, typer.Option(help="What waits in host RAM.")
+]
 TilingOption = Annotated[bool, typer.Option("--vae-tiling", help="Decode in tiles.")]
 TextOption = Annotated[bool, typer.Option("--text-on-cpu", help="The text encoder on the CPU.")]
 CardOption = Annotated[

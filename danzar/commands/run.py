@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Mapping
 
-import aiohttp
 import discord
 
 from danzar.app import run_bot
@@ -31,8 +30,8 @@ def token_from(environ: Mapping[str, str] = os.environ) -> str:
     token = environ.get(TOKEN_VARIABLE, "").strip()
     if not token:
         raise CannotStart(
-            f"{TOKEN_VARIABLE} is not set; get a token at {PORTAL} (README.md, With a token), "
-            "or try without one: danzar demo"
+            f"{TOKEN_VARIABLE} is not set, nor {TOKEN_VARIABLE}_FILE; get a token at {PORTAL} "
+            "(docs/quick-start.md), or try without one: danzar demo"
         )
     return token
 
@@ -41,19 +40,19 @@ async def run(config: Config, token: str) -> None:
     """Be online until cancelled.
 
     Raises:
-        CannotStart: Discord refuses the bot, or can't be reached.
+        CannotStart: Discord refuses the bot.
         danzar.errors.DanzarError: A part could not be opened.
     """
     try:
         await _run_while_parent_lives(config, token)
     except Exception as exc:
-        message = _explain(first_error(exc), config)
+        message = _explain(first_error(exc))
         if message is None:
             raise
         raise CannotStart(message) from exc
 
 
-def _explain(error: BaseException, config: Config) -> str | None:
+def _explain(error: BaseException) -> str | None:
     """What to do about an error of Discord; ``None`` for any other."""
     match error:
         case discord.LoginFailure():
@@ -65,11 +64,6 @@ def _explain(error: BaseException, config: Config) -> str | None:
             return (
                 f"Discord wants an intent switched on: {PORTAL}, your application, Bot, "
                 "Message Content Intent"
-            )
-        case aiohttp.ClientConnectionError() | discord.DiscordServerError():
-            return (
-                f"Discord can't be reached at {config.bot.discord.api_url}; check the network, or "
-                "discord.api_url in bot_config.yaml"
             )
         case _:
             return None

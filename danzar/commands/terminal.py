@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from danzar.errors import ConfigError, DanzarError
+from danzar.heap import share_heaps
 
 JSON_VERSION = 1
 
@@ -59,7 +59,7 @@ def first_error(error: BaseException) -> BaseException:
 
 def one_line(error: BaseException) -> str:
     """The error as one line for a person, without secrets."""
-    from danzar.config.secrets import redact
+    from danzar.logs.redaction import known_secrets, redact_line
 
     error = first_error(error)
     if isinstance(error, ConfigError):
@@ -69,7 +69,7 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if not isinstance(error, DanzarError):
         text = f"unexpected {type(error).__name__}: {text}"
-    return redact(text)
+    return redact_line(text, known_secrets())
 
 
 def fail(message: str) -> None:
@@ -81,11 +81,9 @@ class _Discreet(logging.Formatter):
     """Leaves tokens and passwords out of every line, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
-        from danzar.config.secrets import redact
+        from danzar.logs.redaction import known_secrets, redact_line
 
-        token = os.environ.get("DISCORD_TOKEN", "").strip()
-        text = redact(super().format(record))
-        return text.replace(token, "***") if token else text
+        return redact_line(super().format(record), known_secrets())
 
 
 @contextlib.contextmanager
@@ -109,6 +107,7 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
     Raises:
         Exception: Whatever the work raises.
     """
+    share_heaps()
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         asyncio.run(_cancelled_by_signal(work))
 

@@ -2,10 +2,12 @@
 
 from pydantic import Field, model_validator
 
-from danzar.config.api import ApiSettings
+from danzar.config.alerts import AlertSettings
+from danzar.config.api import ApiSettings, HostName
 from danzar.config.base import KeyProblem, Settings, Size, must_be
 from danzar.config.imagine import ImagineSettings
 from danzar.config.jobs import JobsConfig
+from danzar.config.logs import LogSettings, MaintenanceSettings
 from danzar.config.node import NodeSettings
 from danzar.config.profile import Profile
 from danzar.units import MIB
@@ -32,7 +34,9 @@ class DiscordSettings(Settings):
         json_schema_extra=must_be("an address that begins with https:// or http://"),
         description="Base of avatars and emoji.",
     )
-    command_prefix: str = Field("!", min_length=1, max_length=5)
+    command_prefix: str = Field(
+        "!", min_length=1, max_length=5, description="Before a command in a message: `!gpu status`."
+    )
     operator_role: str = Field(
         "Danzar Operator", description="Role that may change what Danzar does."
     )
@@ -51,10 +55,15 @@ class ChatSettings(Settings):
         "You are Danzar, a helpful AI assistant in a Discord channel of gamers. "
         "Answer briefly and plainly.",
         max_length=4000,
+        description="Who Danzar is; the profile's persona is added to it.",
     )
-    max_answer_tokens: int = Field(400, ge=16, le=8192)
-    temperature: float = Field(0.2, ge=0, le=2)
-    top_p: float = Field(0.9, gt=0, le=1)
+    max_answer_tokens: int = Field(400, ge=16, le=8192, description="The longest answer, tokens.")
+    temperature: float = Field(
+        0.2, ge=0, le=2, description="How freely words are chosen: 0 is always the likeliest."
+    )
+    top_p: float = Field(
+        0.9, gt=0, le=1, description="Only the likeliest words that together reach this are taken."
+    )
     repeat_penalty: float = Field(
         1.1, ge=1, le=2, description="Above 1 keeps small models from repeating themselves."
     )
@@ -75,8 +84,10 @@ class ChatSettings(Settings):
 class PictureSettings(Settings):
     """What pictures are accepted."""
 
-    max_bytes: Size = 20 * MIB
-    max_pixels: int = Field(50_000_000, ge=1)
+    max_bytes: Size = Field(20 * MIB, description="Larger files are refused.")
+    max_pixels: int = Field(
+        50_000_000, ge=1, description="Pictures with more are refused before they are decoded."
+    )
     max_side: int = Field(1280, ge=64, le=8192, description="Larger ones are scaled down to it.")
     max_per_message: int = Field(4, ge=1, le=10, description="Further pictures are left out.")
 
@@ -94,7 +105,7 @@ class WatchSettings(Settings):
     allow_hosts: tuple[str, ...] = Field(
         (), description="Hosts (name or name:port) of streams that may be watched."
     )
-    max_watches: int = Field(4, ge=1, le=64)
+    max_watches: int = Field(4, ge=1, le=64, description="Watches that may run at once.")
     unchanged_threshold: float = Field(
         0.004, ge=0, le=1, description="Mean difference (0 to 1) under which a frame is skipped."
     )
@@ -103,16 +114,46 @@ class WatchSettings(Settings):
 
 
 class HttpSettings(Settings):
-    """The status API, on loopback only."""
+    """Danzar's page and status API. Its keys are the API's, made with ``danzar keys add``."""
 
+    enabled: bool = Field(True, description="Whether there is a page and a status API.")
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="The address to listen on; elsewhere than on loopback it wants a key.",
+    )
     port: int = Field(8764, ge=0, le=65535, description="0 takes a free port.")
-    enabled: bool = True
+    hosts: tuple[HostName, ...] = Field(
+        (), description="Further names that browsers and programs may call this machine by."
+    )
+    open_metrics: bool = Field(
+        False, description="Whether other machines may read /metrics without a key."
+    )
+    tls_certificate: str | None = Field(
+        None, description="PEM file of the certificate, with its chain; null is plain HTTP."
+    )
+    tls_key: str | None = Field(None, description="PEM file of its private key.")
+
+    @property
+    def local_url(self) -> str:
+        """Where programs of this machine ask."""
+        scheme = "http" if self.tls_certificate is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}"
+
+    @model_validator(mode="after")
+    def both_or_none(self) -> "HttpSettings":
+        """A certificate is of no use without its key."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_certificate"
+            raise KeyProblem((missing,), "tls_certificate and tls_key belong together; name both")
+        return self
 
 
 class BotConfig(Settings):
     """The whole of ``bot_config.yaml``."""
 
     discord: DiscordSettings = DiscordSettings()
+    alerts: AlertSettings = AlertSettings()
     chat: ChatSettings = ChatSettings()
     pictures: PictureSettings = PictureSettings()
     imagine: ImagineSettings = ImagineSettings()
@@ -121,9 +162,14 @@ class BotConfig(Settings):
     api: ApiSettings = ApiSettings()
     jobs: JobsConfig = JobsConfig()
     node: NodeSettings = NodeSettings()
+    logs: LogSettings = LogSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
     data_dir: str | None = Field(None, description="Where the database is; null is the platform's.")
-    profile: str = "doom"
-    profiles: dict[str, Profile] = Field(default_factory=lambda: {"doom": Profile(title="Doom")})
+    profile: str = Field("doom", description="The profile in use, one of `profiles`.")
+    profiles: dict[str, Profile] = Field(
+        default_factory=lambda: {"doom": Profile(title="Doom")},
+        description="Games, by their names.",
+    )
 
     @model_validator(mode="after")
     def profile_exists(self) -> "BotConfig":

@@ -25,12 +25,18 @@ _LIVE: tuple[tuple[str, ...], ...] = (
     ("vram", "prediction", _ANY),
     ("vram", "devices", _ANY, _ANY),
     ("vision", "gpu_memory", _ANY),
+    ("bot", "alerts", _ANY),
     *(
         ("models", "models", _ANY, key)
         for key in ("priority", "pinned", "protected", "fallback", "allow_cpu")
     ),
 )
-_AT_START = (("vram", "placement", "preload"), ("vram", "monitor", "history_s"))
+_AT_START = (
+    ("vram", "placement", "preload"),
+    ("vram", "monitor", "history_s"),
+    ("bot", "alerts", "keep_days"),
+    ("bot", "alerts", "keep"),
+)
 _ABSENT = object()
 
 

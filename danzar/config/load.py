@@ -15,6 +15,7 @@ from danzar.config.base import Settings
 from danzar.config.bot import BotConfig
 from danzar.config.environment import Override, apply, read_overrides, stray_variables
 from danzar.config.models import ModelsConfig
+from danzar.config.places import platform_config_folder, platform_data_folder
 from danzar.config.problems import InvalidConfig, Problem, key_text, model_problems
 from danzar.config.relations import cross_problems, resolve_roles
 from danzar.config.secrets import SECRET_ADVICE, find_secrets, redact
@@ -30,7 +31,9 @@ FILES: dict[str, tuple[str, type[Settings]]] = {
     "vram": ("vram_config.yaml", VramConfig),
     "models": ("models.yaml", ModelsConfig),
 }
+CONFIG_FILES = tuple(name for name, _ in FILES.values())
 FOLDER_VARIABLE = "DANZAR_CONFIG"
+ROOT_VARIABLE = "DANZAR_ROOT"
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ class _Source:
 
 
 def config_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """``$DANZAR_CONFIG``, else ``./config``, else the one beside the package; ``None``: no folder.
+    """``$DANZAR_CONFIG``, else ``./config``, the platform's, or the package's; ``None``: no folder.
 
     Raises:
         ConfigError: ``$DANZAR_CONFIG`` names no folder.
@@ -72,8 +75,34 @@ def config_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
     named = environ.get(FOLDER_VARIABLE)
     if named:
         return _existing(Path(named), FOLDER_VARIABLE)
-    beside = Path(danzar.__file__).resolve().parent.parent / "config"
-    return next((folder for folder in (Path("config"), beside) if folder.is_dir()), None)
+    if Path("config").is_dir():
+        return Path("config")
+    of_platform, project = platform_config_folder(), project_folder()
+    # Where a platform has one folder for settings and data, it may be there without settings.
+    if any((of_platform / name).is_file() for name in CONFIG_FILES):
+        return of_platform
+    return None if project is None else project / "config"
+
+
+def project_folder() -> Path | None:
+    """The checkout that this package is part of, with the settings and weights that ship."""
+    folder = Path(danzar.__file__).resolve().parent.parent
+    return folder if (folder / "config").is_dir() else None
+
+
+def root_folder(folder: Path | None, environ: Mapping[str, str]) -> Path:
+    """What relative paths start from: ``$DANZAR_ROOT``, else the folder around the settings.
+
+    Settings that are where the platform wants them are apart from data: there it is the data's.
+    """
+    named = environ.get(ROOT_VARIABLE)
+    if named:
+        return Path(named).resolve()
+    if folder is None:
+        return Path.cwd()
+    if folder.resolve() == platform_config_folder().resolve():
+        return platform_data_folder()
+    return folder.resolve().parent
 
 
 def load_config(
@@ -94,7 +123,7 @@ def load_config(
     """
     environ = os.environ if environ is None else environ
     found = _existing(folder, "--config") if folder is not None else config_folder(environ)
-    root = found.resolve().parent if found is not None else Path.cwd()
+    root = root_folder(found, environ)
     given = contents or {}
     sources = {name: _read(name, found, environ, given.get(name)) for name in FILES}
     parsed = {name: _validate(name, source) for name, source in sources.items()}

@@ -28,10 +28,12 @@ class ModelEntry(Settings):
     weights (OCR, media) has neither.
     """
 
-    backend: BackendName
+    backend: BackendName = Field(description="What runs it.")
     role: Role = Field(description="What Danzar uses it for.")
     path: str | None = Field(None, description="File or folder, from the project's folder.")
-    package: PackageFile | None = None
+    package: PackageFile | None = Field(
+        None, description="An installed Python package that carries it."
+    )
     url: str | None = Field(None, description="Where `danzar models pull` gets it.")
     sha256: str | None = Field(
         None,
@@ -40,7 +42,7 @@ class ModelEntry(Settings):
         description="Of the file; of a folder's weights file.",
     )
     size: Size | None = Field(None, description="Bytes of the file, for the progress bar.")
-    licence: str = "unknown"
+    licence: str = Field("unknown", description="Of the weights.")
     device: DeviceName | None = Field(None, description="Overrides the role's device.")
     memory: Size | None = Field(
         None, description="What it takes while it runs, where no better estimate is known."
@@ -131,7 +133,9 @@ class ModelsConfig(Settings):
         (),
         description="Models whose pickle (.pt, .pth, .bin, .ckpt) may be loaded without a sha256.",
     )
-    models: dict[str, ModelEntry] = Field(default_factory=dict)
+    models: dict[str, ModelEntry] = Field(
+        default_factory=dict, description="Every model, by its name."
+    )
 
     @field_validator("models", mode="before")
     @classmethod

@@ -7,6 +7,16 @@ import platformdirs
 from danzar.config.settings import Config
 
 
+def platform_config_folder() -> Path:
+    """Where this platform has settings of a user's programs; it may not exist."""
+    return Path(platformdirs.user_config_dir("danzar", appauthor=False))
+
+
+def platform_data_folder() -> Path:
+    """Where this platform has data of a user's programs; it may not exist."""
+    return Path(platformdirs.user_data_dir("danzar", appauthor=False))
+
+
 def data_folder(config: Config) -> Path:
     """The folder that outlives restarts (database, checksums); ``bot.data_dir`` or the platform's.
 
@@ -14,5 +24,5 @@ def data_folder(config: Config) -> Path:
     """
     named = config.bot.data_dir
     if named is None:
-        return Path(platformdirs.user_data_dir("danzar", appauthor=False))
+        return platform_data_folder()
     return config.root / Path(named).expanduser()

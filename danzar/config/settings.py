@@ -14,7 +14,7 @@ class Config(Settings):
     """All settings.
 
     Attributes:
-        root: Folder that relative paths in the files start from (the parent of ``config/``).
+        root: Folder that relative paths in the files start from (``load.root_folder``).
         folder: Where the four files are; ``None`` where there are only defaults.
     """
 

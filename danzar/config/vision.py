@@ -30,22 +30,25 @@ class GpuMemorySettings(Settings):
 class ClipSettings(Settings):
     """CLIP: how well the profile's concepts describe a picture."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="Score pictures against the profile's concepts.")
     processing_fps: float = Field(1.0, gt=0, le=30, description="Frames per second and watcher.")
     model_name: str = Field("ViT-B/32", description="A name in models.yaml, or an open_clip name.")
     device: DeviceName = Field("cuda:1", description="Overridden by the memory manager.")
     confidence_threshold: Fraction = Field(0.3, description="Insights below this are not told.")
-    max_insights: int = Field(10, ge=1, le=100)
+    max_insights: int = Field(10, ge=1, le=100, description="Concepts told per picture, at most.")
 
 
 class YoloSettings(Settings):
     """YOLO: boxes around what the profile's game shows."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="Look for objects.")
     model_path: str = Field("models/yolo-nano.pt", description="A file listed in models.yaml.")
     confidence_threshold: Fraction = Field(0.5, description="Boxes below this are not told.")
     device: DeviceName = Field("cuda:1", description="Overridden by the memory manager.")
-    classes: tuple[str, ...] = ("health_bar", "minimap", "boss", "player", "enemy")
+    classes: tuple[str, ...] = Field(
+        ("health_bar", "minimap", "boss", "player", "enemy"),
+        description="Labels that are told; the model must know them.",
+    )
 
 
 class PerformanceSettings(Settings):

@@ -39,7 +39,7 @@ def _check_rising(settings: Settings, keys: tuple[str, ...]) -> None:
 class SimulatedCard(Settings):
     """One invented card; labelled ``simulated`` wherever it shows."""
 
-    name: str
+    name: str = Field(description="What the card calls itself.")
     memory: Size = Field(description="Capacity, for example 12 GiB.")
 
 
@@ -58,8 +58,10 @@ class TelemetrySettings(Settings):
     simulate_when_absent: bool = Field(
         False, description="With mode auto and no card: simulate cards instead (the demo does)."
     )
-    simulated_cards: tuple[SimulatedCard, ...] = SEED_CARDS
-    sample_interval_s: PositiveSeconds = 1.0
+    simulated_cards: tuple[SimulatedCard, ...] = Field(
+        SEED_CARDS, description="The invented cards; marked simulated wherever they show."
+    )
+    sample_interval_s: PositiveSeconds = Field(1.0, description="Seconds between two readings.")
     timeout_s: PositiveSeconds = Field(5.0, description="A driver silent for this long is absent.")
 
 
@@ -169,9 +171,15 @@ class DeviceSettings(Settings):
 class WorkerSettings(Settings):
     """How long a worker may take before it counts as failed."""
 
-    ready_timeout_s: PositiveSeconds = 60.0
-    load_timeout_s: PositiveSeconds = 300.0
-    heartbeat_timeout_s: PositiveSeconds = 30.0
+    ready_timeout_s: PositiveSeconds = Field(
+        60.0, description="From the start of a process until it must answer."
+    )
+    load_timeout_s: PositiveSeconds = Field(
+        300.0, description="The longest that loading one model may take."
+    )
+    heartbeat_timeout_s: PositiveSeconds = Field(
+        30.0, description="A worker that is silent for so long counts as hung, and is replaced."
+    )
     part_timeout_s: PositiveSeconds = Field(
         30.0,
         description="Longest silence in a request: no part, no sign of computing.",

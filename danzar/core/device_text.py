@@ -28,5 +28,10 @@ def process_title(process: ProcessUse) -> str:
     """``game.exe (pid 812)``: harmless in a chat message, whatever the program calls itself."""
     if process.name is None:
         return f"pid {process.pid}"
-    plain = "".join(c for c in process.name if c.isprintable()).translate(_HIDDEN_IN_TEXT)
-    return f"{plain[:_LONGEST_NAME]} (pid {process.pid})"
+    return f"{harmless(process.name)} (pid {process.pid})"
+
+
+def harmless(name: str) -> str:
+    """A name from elsewhere, shortened, without what means something in a chat message."""
+    plain = "".join(c for c in name if c.isprintable()).translate(_HIDDEN_IN_TEXT)
+    return plain.replace("://", ":")[:_LONGEST_NAME]

@@ -6,6 +6,7 @@ from enum import StrEnum
 from danzar.core.batch_curve import BatchPoint
 from danzar.core.book import Reservation
 from danzar.core.device import DeviceSnapshot
+from danzar.core.leaving import UnloadCause
 from danzar.core.model import Job, ModelFacts
 from danzar.core.plan import PlacedOn, Plan, PlanInputs
 from danzar.core.prediction_hints import HintKind
@@ -330,6 +331,7 @@ class StartUnload:
     Attributes:
         keep_bytes: Before that, its weights go to the warm tier, and may take this much there; 0:
             they do not.
+        cause: What kind of reason it is.
     """
 
     model: str
@@ -337,6 +339,7 @@ class StartUnload:
     device_uuid: str
     reason: str
     keep_bytes: int = 0
+    cause: UnloadCause = UnloadCause.ASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from danzar.core.batch_curve import BatchCurve
+from danzar.core.leaving import Leaving
 from danzar.core.model import Job, ModelFacts
 from danzar.core.plan import PlacedOn, Plan, PlanInputs
 from danzar.core.prefetch_counts import Prefetch
@@ -81,7 +82,7 @@ class Instance:
         yielded_s: When it left because of pressure and has not come back; ``None`` otherwise.
         wanted_s: When a person asked for it to be loaded; ``None`` when nobody did.
         foreign_before: By device UUID: what other programs held when its load was planned.
-        leaves_because: Why it is to go once its requests have ended.
+        leaves_because: Why it is to go once its requests have ended; ``None`` when it is not.
         prefetch: It is loaded ahead, and nobody has asked for it yet; ``None`` otherwise.
         last_plan: The newest plan for it with what it was made from, for ``why``.
         curve: What its batches take, as measured; empty until then.
@@ -110,7 +111,7 @@ class Instance:
     yielded_s: float | None = None
     wanted_s: float | None = None
     foreign_before: dict[str, int] = field(default_factory=dict)
-    leaves_because: str = ""
+    leaves_because: Leaving | None = None
     prefetch: Prefetch | None = None
     last_plan: tuple[PlanInputs, Plan] | None = None
     curve: BatchCurve = field(default_factory=BatchCurve)

@@ -17,7 +17,7 @@ from danzar.core.events import (
 )
 from danzar.core.instance import HELD, Instance, InstanceState
 from danzar.core.jobs import failed_text, redirect, refuse_all
-from danzar.core.placement import plan_placement
+from danzar.core.leaving import Leaving, UnloadCause
 from danzar.core.plan import (
     Impossible,
     NeedsEviction,
@@ -76,7 +76,7 @@ def decide(
 ) -> tuple[Plan, list[Effect]]:
     """Plan, and say so where the plan is a new one."""
     inputs = state.plan_inputs(instance, now_s, earmarks or ())
-    plan = plan_placement(inputs)
+    plan = state.planner(inputs)
     return plan, record(instance, inputs, plan)
 
 
@@ -104,7 +104,8 @@ def _follow(state: State, instance: Instance, plan: Plan, now_s: float) -> list[
             return [begin_load(state, instance, plan)]
         case NeedsEviction(_, victims, reason):
             why = f"room for {instance.name}: {reason}"
-            return [e for v in victims for e in unload(state, state.instances[v], why)]
+            leaving = Leaving(UnloadCause.ROOM, why)
+            return [e for v in victims for e in unload(state, state.instances[v], leaving)]
         case WaitForRelease() | WaitForIdle():
             return []
         case Impossible(_, reason):
@@ -118,7 +119,7 @@ def _fall_back(state: State, instance: Instance, reason: str, now_s: float) -> l
     if smaller is None or redirected or not len(instance.queue):
         return _give_up(instance, Refusal.CANNOT_PLACE, reason)
     if smaller.state in (InstanceState.COLD, InstanceState.FAILED):
-        plan = plan_placement(state.plan_inputs(smaller, now_s))
+        plan = state.planner(state.plan_inputs(smaller, now_s))
         if isinstance(plan, Impossible) or now_s < smaller.not_before_s:
             return _give_up(instance, Refusal.CANNOT_PLACE, reason)
     instance.wanted_s = None
@@ -198,7 +199,7 @@ def _undo_if_too_large(
             instance.ran_out_bytes[share.device_uuid] = (share.size_bytes, now_s + RAN_OUT_S)
             took, booked = format_gib(size_bytes), format_gib(share.size_bytes)
             reason = f"it took {took}, {booked} were booked"
-            return unload(state, instance, reason)
+            return unload(state, instance, Leaving(UnloadCause.TOO_LARGE, reason))
     return []
 
 
@@ -229,7 +230,8 @@ def ran_out(state: State, instance: Instance, now_s: float) -> list[Effect]:
     if instance.state is not InstanceState.READY or instance.placed is None:
         return []
     _note_ran_out(state, instance, instance.placed, now_s)
-    return unload(state, instance, "a request ran out of memory; it is loaded again smaller")
+    text = "a request ran out of memory; it is loaded again smaller"
+    return unload(state, instance, Leaving(UnloadCause.OUT_OF_MEMORY, text))
 
 
 def _note_ran_out(state: State, instance: Instance, placed: PlacedOn, now_s: float) -> None:
@@ -239,26 +241,28 @@ def _note_ran_out(state: State, instance: Instance, placed: PlacedOn, now_s: flo
             instance.ran_out_bytes[share.device_uuid] = (share.size_bytes, now_s + RAN_OUT_S)
 
 
-def unload(state: State, instance: Instance, reason: str) -> list[Effect]:
+def unload(state: State, instance: Instance, leaving: Leaving) -> list[Effect]:
     """Let a model go: at once when it is idle, else when its requests have ended."""
     if instance.state is not InstanceState.READY:
         return []
     if instance.in_flight:
         instance.become(InstanceState.DRAINING)
-        instance.leaves_because = reason
+        instance.leaves_because = leaving
         # The bytes are promised from now on: whoever waits for room counts on them.
         begin_release(state, instance)
         return []
-    return [begin_unload(state, instance, reason)]
+    return [begin_unload(state, instance, leaving)]
 
 
-def begin_unload(state: State, instance: Instance, reason: str) -> StartUnload:
+def begin_unload(state: State, instance: Instance, leaving: Leaving) -> StartUnload:
     """Ask for the unload of a model on which nothing runs."""
     if instance.load_id is None or instance.device_uuid is None:
         raise AssertionError(f"{instance.name} is {instance.state} without a lease")
     instance.become(InstanceState.UNLOADING)
     begin_release(state, instance)
-    return StartUnload(instance.name, instance.load_id, instance.device_uuid, reason)
+    instance.leaves_because = None
+    name, load_id, uuid = instance.name, instance.load_id, instance.device_uuid
+    return StartUnload(name, load_id, uuid, leaving.text, cause=leaving.cause)
 
 
 def unloaded(state: State, event: UnloadFinished) -> None:

@@ -16,8 +16,8 @@ from dataclasses import replace
 from danzar.core.device import DeviceKind
 from danzar.core.events import CancelLoad, Decided, Effect, StartLoad
 from danzar.core.instance import HELD, Instance, InstanceState
+from danzar.core.leaving import Leaving, UnloadCause
 from danzar.core.loading import begin_load, begin_release, unload
-from danzar.core.placement import plan_placement
 from danzar.core.plan import PlacedOn, PlanInputs, Share
 from danzar.core.prediction import Moment, Prediction, predict
 from danzar.core.prediction_hints import HintKind
@@ -209,7 +209,7 @@ def _let_go(state: State, instance: Instance, reason: str, now_s: float) -> list
         return []
     if instance.state is not InstanceState.LOADING:
         _write_off(state, instance, prefetch.size_bytes)
-        return unload(state, instance, reason)
+        return unload(state, instance, Leaving(UnloadCause.NOT_NEEDED, reason))
     share = min(1.0, (now_s - prefetch.begun_s) / max(prefetch.load_s, 0.001))
     _write_off(state, instance, min(prefetch.size_bytes - 1, int(share * prefetch.size_bytes)))
     return [_cancel(state, instance, reason)]
@@ -310,7 +310,7 @@ def _place(
     inputs = with_cushion(state, state.plan_inputs(instance, now_s), rules.cushion_bytes)
     why = f"loaded ahead: {prediction.reason}; a load takes {_load_s(instance):.1f} s"
     inputs = replace(inputs, demand=replace(inputs.demand, foreseen=why))
-    plan = plan_placement(inputs)
+    plan = state.planner(inputs)
     if not isinstance(plan, PlacedOn) or plan.degraded is not None:
         return None
     if plan.rung is not Rung.FULL and not instance.facts.wants_cpu:

@@ -5,6 +5,7 @@ The process ends with its last model, so none may return before all have left.
 
 from danzar.core.events import Effect, RecycleRequested, SpillFound
 from danzar.core.instance import HELD, Instance, InstanceState
+from danzar.core.leaving import Leaving, UnloadCause
 from danzar.core.loading import RAN_OUT_S, unload
 from danzar.core.state import State
 
@@ -25,7 +26,7 @@ def recycle(state: State, event: RecycleRequested, now_s: float) -> list[Effect]
     effects: list[Effect] = []
     for instance in hosted:
         instance.paused_until_s = now_s + PATIENCE_S
-        effects += unload(state, instance, event.reason)
+        effects += unload(state, instance, Leaving(UnloadCause.RECYCLED, event.reason))
     return effects
 
 
@@ -49,7 +50,7 @@ def load_smaller(state: State, event: SpillFound, now_s: float) -> list[Effect]:
         return []
     for share in instance.placed.shares:
         instance.ran_out_bytes[share.device_uuid] = (share.size_bytes, now_s + RAN_OUT_S)
-    effects = unload(state, instance, event.reason)
+    effects = unload(state, instance, Leaving(UnloadCause.SPILLED, event.reason))
     instance.wanted_s = now_s
     return effects
 

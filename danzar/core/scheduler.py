@@ -51,6 +51,7 @@ from danzar.core.events import (
 from danzar.core.eviction import Resident
 from danzar.core.instance import Instance, InstanceState
 from danzar.core.jobs import end, queue_moves, start_jobs, submit
+from danzar.core.leaving import Leaving, UnloadCause
 from danzar.core.ledger import Ledger
 from danzar.core.loading import (
     begin_load,
@@ -240,7 +241,8 @@ class Scheduler:
                 self.instances[model].wanted_s = now_s
             case UnloadRequested(model):
                 note_sent_away(self._state, model, now_s)
-                return unload(self._state, self.instances[model], "asked for")
+                leaving = Leaving(UnloadCause.ASKED, "asked for")
+                return unload(self._state, self.instances[model], leaving)
             case PreloadRequested(model):
                 return self._preload(self.instances[model], now_s)
             case HintGiven(model, kind):
@@ -283,7 +285,8 @@ class Scheduler:
         effects: list[Effect] = []
         for instance in sorted(idle, key=self._power):
             idle_s = now_s - instance.last_used_s
-            effects += unload(self._state, instance, f"idle for {idle_s:.0f} s")
+            leaving = Leaving(UnloadCause.IDLE, f"idle for {idle_s:.0f} s")
+            effects += unload(self._state, instance, leaving)
         return effects
 
     def _power(self, instance: Instance) -> tuple[int, str]:
@@ -294,6 +297,7 @@ class Scheduler:
 def _advance(state: State, instance: Instance, now_s: float) -> list[Effect]:
     if instance.state is InstanceState.READY:
         return start_jobs(instance, now_s)
-    if instance.state is InstanceState.DRAINING and not instance.in_flight:
-        return [begin_unload(state, instance, instance.leaves_because)]
+    leaving = instance.leaves_because
+    if instance.state is InstanceState.DRAINING and not instance.in_flight and leaving is not None:
+        return [begin_unload(state, instance, leaving)]
     return []

@@ -1,6 +1,6 @@
 """Everything that the scheduler knows, and the rules that it goes by. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from danzar.core.batching import BatchRules
@@ -11,7 +11,8 @@ from danzar.core.eviction import Resident
 from danzar.core.instance import HELD, Instance
 from danzar.core.ledger import Ledger
 from danzar.core.model import ModelFacts, device_order
-from danzar.core.plan import Demand, PlanInputs, PlanRules, without
+from danzar.core.placement import plan_placement
+from danzar.core.plan import Demand, Plan, PlanInputs, PlanRules, without
 from danzar.core.prediction import Habits, PredictionRules
 from danzar.core.prefetch_counts import Outlook, PrefetchAccounts
 from danzar.core.pressure import Pressure, PressureRules
@@ -19,6 +20,8 @@ from danzar.core.queue import JobQueue, QueueRules
 from danzar.core.urgency import Wish, most_pressing
 from danzar.core.warm_items import WarmRules, WarmTier
 from danzar.core.warm_ways import reload_of
+
+Planner = Callable[[PlanInputs], Plan]
 
 # Without figures from the owner, a device's use never counts as pressure.
 OTHERS = "other programs"
@@ -101,6 +104,7 @@ class State:
         outlook: What will be used soon, as was last seen.
         prefetches: What loading ahead has brought.
         warm: What is kept in host RAM for quicker loads.
+        planner: Plans loads; whoever owns the scheduler may time it.
     """
 
     ledger: Ledger
@@ -116,6 +120,7 @@ class State:
     outlook: Outlook = field(default_factory=Outlook)
     prefetches: PrefetchAccounts = field(default_factory=PrefetchAccounts)
     warm: WarmTier = field(default_factory=WarmTier)
+    planner: Planner = plan_placement
 
     def add(self, facts: Iterable[ModelFacts]) -> None:
         """Know these models; those that are known keep their state."""

@@ -15,8 +15,8 @@ from danzar.core.book import LeaseState
 from danzar.core.device import DeviceKind, DeviceSnapshot
 from danzar.core.events import Effect
 from danzar.core.instance import Instance, InstanceState
+from danzar.core.leaving import Leaving, UnloadCause
 from danzar.core.loading import begin_load, record, unload
-from danzar.core.placement import plan_placement
 from danzar.core.plan import PlacedOn
 from danzar.core.pressure import Level, next_pressure
 from danzar.core.room import Room
@@ -148,7 +148,8 @@ def _leave(state: State, watch: DeviceWatch, room: Room, now_s: float) -> list[E
     effects: list[Effect] = []
     for instance in chosen:
         _note_leaving(state, instance, watch, now_s)
-        effects += unload(state, instance, _why(state, watch, room))
+        why = Leaving(UnloadCause.OTHER_PROGRAMS, _why(state, watch, room))
+        effects += unload(state, instance, why)
     return effects
 
 
@@ -222,7 +223,7 @@ def _return(state: State, instance: Instance, now_s: float) -> list[Effect]:
     if not _moved_long_ago(state, instance, now_s):
         return []
     inputs = state.plan_inputs(instance, now_s)
-    plan = plan_placement(inputs)
+    plan = state.planner(inputs)
     if not isinstance(plan, PlacedOn) or plan.rung is not Rung.FULL:
         return []
     if not _is_calm(state, instance, plan, now_s):
@@ -248,11 +249,12 @@ def _restore(state: State, instance: Instance, now_s: float) -> list[Effect]:
     settled = now_s - instance.loaded_s >= state.rules.yields.move_interval_s
     if not settled or not _moved_long_ago(state, instance, now_s):
         return []
-    plan = plan_placement(state.plan_without(instance, now_s))
+    plan = state.planner(state.plan_without(instance, now_s))
     if not isinstance(plan, PlacedOn) or plan.degraded is not None:
         return []
     if not _is_calm(state, instance, plan, now_s):
         return []
     # Leaving and coming back is one move, noted when it is back.
     instance.yielded_s = now_s
-    return unload(state, instance, f"there is room for it as configured again: {plan.reason}")
+    text = f"there is room for it as configured again: {plan.reason}"
+    return unload(state, instance, Leaving(UnloadCause.BETTER_PLACE, text))

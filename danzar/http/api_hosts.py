@@ -24,7 +24,7 @@ def why_refused(
         own_names: What this machine is called in its network.
     """
     host = headers.get("host", "")
-    if not _is_ours(_name_in(host), settings, own_names):
+    if not is_own_name(host, settings.host, settings.hosts, own_names):
         return (
             f"this API is not known as {host[:80]!r}; ask 127.0.0.1 or localhost, "
             "or add the name to api.hosts in bot_config.yaml"
@@ -39,12 +39,23 @@ def why_refused(
     )
 
 
-def _is_ours(name: str | None, settings: ApiSettings, own_names: Collection[str]) -> bool:
+def is_own_name(
+    header: str, listens: str, further: Collection[str], own_names: Collection[str]
+) -> bool:
+    """Whether a ``Host`` header names this machine.
+
+    Args:
+        header: As it came, with or without a port.
+        listens: The address that the server listens on.
+        further: Names that its owner allows.
+        own_names: What this machine is called in its network.
+    """
+    name = _name_in(header)
     if name is None:
         return False
-    if is_loopback(name) or name in settings.hosts:
+    if is_loopback(name) or name in further:
         return True
-    return not is_loopback(settings.host) and (_is_address(name) or name in own_names)
+    return not is_loopback(listens) and (_is_address(name) or name in own_names)
 
 
 def _name_in(host: str) -> str | None:

@@ -22,11 +22,12 @@ from danzar.errors import BadInput, StoreFailed
 
 FILE = "api_keys.db"
 _PREFIX = "danzar"
+_TAKEN = "environment-"
 _ID_BYTES = 4
 _SECRET_BYTES = 32
 _KEY = re.compile(rf"^{_PREFIX}_([0-9a-f]{{8}})_([\w-]{{43}})$", re.ASCII)
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", re.ASCII)
-_VERSION = 1
+VERSION = 1
 _TABLE = """CREATE TABLE IF NOT EXISTS api_keys (
         id TEXT PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
@@ -98,7 +99,7 @@ class ApiKeys:
         """
         if not _NAME.match(name):
             raise BadInput(f"{name!r} is no name for a key; use letters, digits, '.', '_' and '-'")
-        number, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+        number, secret = new_parts()
         now = time.time()
         row = (number, name, _digest(secret), now, *_limit_columns(limits))
         async with self._database.transaction() as connection:
@@ -108,7 +109,30 @@ class ApiKeys:
             if taken:
                 raise BadInput(f"there is, or was, a key named {name}; take another name")
             await connection.execute("INSERT INTO api_keys VALUES (?, ?, ?, ?, NULL, ?, ?, ?)", row)
-        return ApiKey(number, name, now, None, limits), f"{_PREFIX}_{number}_{secret}"
+        return ApiKey(number, name, now, None, limits), key_text(number, secret)
+
+    async def take(self, text: str) -> None:
+        """Let a key that was made elsewhere open what ours do, and end the one taken before it.
+
+        Raises:
+            BadInput: It has not the form of our keys.
+        """
+        parts = _KEY.match(text)
+        if parts is None:
+            raise BadInput("DANZAR_API_KEY is no key of Danzar's; make one with `danzar keys make`")
+        now = time.time()
+        row = (parts[1], f"{_TAKEN}{parts[1]}", now, _digest(parts[2]))
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                "UPDATE api_keys SET revoked_at = ? WHERE name LIKE ? AND id != ? "
+                "AND revoked_at IS NULL",
+                (now, f"{_TAKEN}%", parts[1]),
+            )
+            await connection.execute(
+                "INSERT INTO api_keys (id, name, made_at, digest) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, revoked_at = NULL",
+                row,
+            )
 
     async def revoke(self, name: str) -> ApiKey:
         """Let a key open nothing any more, at once.
@@ -150,6 +174,16 @@ class ApiKeys:
         return _key(tuple(rows[0])[:-1])
 
 
+def new_parts() -> tuple[str, str]:
+    """A new key's number and secret."""
+    return secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def key_text(number: str, secret: str) -> str:
+    """The key as its owner types it."""
+    return f"{_PREFIX}_{number}_{secret}"
+
+
 def _prepare(path: Path) -> None:
     """Leave the table there. A damaged file is kept: without keys, more would be let in than were.
 
@@ -159,10 +193,10 @@ def _prepare(path: Path) -> None:
     try:
         with contextlib.closing(healthy_connection(path)) as connection:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, _VERSION):
+            if found not in (0, VERSION):
                 raise StoreFailed(f"the API's keys {path} are of a newer Danzar; update this one")
             connection.execute(_TABLE)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
     except sqlite3.DatabaseError as exc:
         if not is_damaged(exc):
             raise

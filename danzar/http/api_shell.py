@@ -6,9 +6,7 @@ Plain ASGI: nothing here reads a body or a stream ahead of the route that wants 
 import asyncio
 import contextlib
 import logging
-import re
 import socket
-import uuid
 from collections.abc import Callable
 from typing import cast
 
@@ -21,6 +19,7 @@ from danzar.config.api import ApiSettings
 from danzar.errors import DanzarError
 from danzar.http.api_errors import ApiError, error_of
 from danzar.http.api_hosts import why_refused
+from danzar.request_id import HEADER, as_request_id, new_request_id, request, set_request_id
 from danzar.units import MIB
 
 log = logging.getLogger(__name__)
@@ -28,8 +27,6 @@ log = logging.getLogger(__name__)
 # In the scope's state: closes the connection at once; what this request is called.
 ABORT = "danzar.abort"
 REQUEST_ID = "danzar.request_id"
-_REQUEST_ID = "X-Request-ID"
-_GOOD_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _DISCARD_BYTES = 64 * MIB
 _DISCARD_S = 3.0
@@ -72,7 +69,8 @@ class ApiShell:
                 if why := self._why_refused(scope):
                     await WebSocketClose(_REFUSED, why[:120])(scope, receive, send)
                 else:
-                    await self._app(scope, receive, send)
+                    with request("h"):
+                        await self._app(scope, receive, send)
             case _:
                 await self._app(scope, receive, send)
 
@@ -90,8 +88,7 @@ class _Exchange:
         self._app, self._settings, self._scope = app, settings, scope
         self._receive, self._send = receive, send
         self._headers = Headers(scope=scope)
-        given = self._headers.get(_REQUEST_ID, "")
-        self._id = given if _GOOD_ID.match(given) else uuid.uuid4().hex
+        self._id = as_request_id(self._headers.get(HEADER)) or new_request_id("h")
         scope.setdefault("state", {})[REQUEST_ID] = self._id
         self._got_bytes = 0
         self._is_read = False
@@ -101,6 +98,7 @@ class _Exchange:
 
     async def serve(self, refusal: str | None) -> None:
         """Answer it, whatever happens."""
+        set_request_id(self._id)
         try:
             self._admit(refusal)
             await self._run()
@@ -165,7 +163,7 @@ class _Exchange:
             if not self._deadline.expired():
                 self._deadline.reschedule(None)
             headers = MutableHeaders(scope=message)
-            headers[_REQUEST_ID] = self._id
+            headers[HEADER] = self._id
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         try:

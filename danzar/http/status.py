@@ -1,78 +1,70 @@
-"""The status API on loopback: read only, no CORS, closed to other sites' pages.
+"""What the status server answers: Danzar's page, its state as JSON, probes and metrics.
 
-A page of another site can make a browser ask 127.0.0.1, under its own name (DNS rebinding) or
-across origins. Both are refused: by the ``Host`` header and by ``Origin``.
+Read only, without CORS. Who may read it is in ``danzar.http.status_guard``, the stream in
+``danzar.http.status_live``.
 """
 
 import asyncio
-import ipaddress
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import math
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
-from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from danzar.broker.model_view import ModelView
-from danzar.broker.prefetch_view import PrefetchView
-from danzar.broker.queue_view import QueueView
 from danzar.config.bot import HttpSettings
-from danzar.core.plan import Plan, PlanInputs
-from danzar.errors import BadInput, DanzarError, ModelMissing
+from danzar.errors import BadInput
 from danzar.explain.model_text import find_model
 from danzar.explain.plan_explain import explain
 from danzar.http.model_json import Json, explanation_json
 from danzar.http.prefetch_json import prefetch_json
 from danzar.http.queue_json import queue_json
+from danzar.http.request_ids import echo_request_id, with_request_id
+from danzar.http.status_guard import (
+    METRICS,
+    Guard,
+    Keys,
+    add_headers,
+    error,
+)
 from danzar.http.status_json import (
     VERSION,
     StatusFacts,
     devices_json,
     history_json,
+    incidents_json,
+    jobs_json,
+    log_json,
     models_json,
     status_json,
 )
+from danzar.http.status_live import LiveFeed, live_handler
+from danzar.http.status_page import add_page_headers, page_routes
+from danzar.http.status_parts import Planner, Probes, StatusParts
+from danzar.http.status_use_json import use_json
+from danzar.logs.line import LEVELS
 
-LOOPBACK = "127.0.0.1"
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-
-class StatusServerError(DanzarError):
-    """The status API could not take its port."""
-
-
-class Planner(Protocol):
-    """The part of ``danzar.broker.manager.ModelManager`` that explains."""
-
-    def now_s(self) -> float:
-        """The scheduler's clock, monotonic seconds."""
-        ...
-
-    def models(self) -> tuple[ModelView, ...]:
-        """Every model as it is now."""
-        ...
-
-    def plan(self, model: str) -> tuple[PlanInputs, Plan]:
-        """Where a model would go now; touches nothing."""
-        ...
-
-    def why(self, model: str) -> tuple[PlanInputs, Plan] | None:
-        """The last decision about a model."""
-        ...
-
-    def queues(self) -> tuple[QueueView, ...]:
-        """Who runs and who waits, for every model."""
-        ...
-
-    def prefetches(self) -> PrefetchView:
-        """What loading ahead has brought."""
-        ...
+_DEFAULT_SPAN_S = 600.0
+_MOST_LINES = 1000
+_DEFAULT_LINES = 200
 
 
-def status_app(facts: Callable[[], StatusFacts], planner: Planner) -> web.Application:
-    """The application; ``facts`` is called once per request and must not block."""
+def status_app(
+    parts: StatusParts, settings: HttpSettings, keys: Keys | None, feed: LiveFeed
+) -> web.Application:
+    """The application. The parts are asked once per request."""
+    guard = Guard(settings, keys)
+    app = web.Application(middlewares=[with_request_id, guard.middleware])
+    app.add_routes(page_routes())
+    app.add_routes([web.get(path, handler) for path, handler in _handlers(parts).items()])
+    app.router.add_get("/v1/live", live_handler(feed, guard.still_admits), allow_head=False)
+    app.on_response_prepare.append(add_page_headers)
+    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(echo_request_id)
+    return app
+
+
+def _handlers(parts: StatusParts) -> dict[str, Handler]:
     bodies: dict[str, Callable[[StatusFacts], Json]] = {
         "status": status_json,
         "devices": lambda now: devices_json(now.devices, now.asked),
@@ -82,42 +74,101 @@ def status_app(facts: Callable[[], StatusFacts], planner: Planner) -> web.Applic
 
     def show(make: Callable[[StatusFacts], Json]) -> Handler:
         async def handle(_request: web.Request) -> web.Response:
-            return _answer(make(facts()))
+            return web.json_response(make(parts.facts()))
 
         return handle
 
-    app = web.Application(middlewares=[_refuse_strangers])
-    for name, make in bodies.items():
-        app.router.add_get(f"/v1/{name}", show(make))
-    app.router.add_get("/v1/plan", partial(_get_plan, planner))
-    app.router.add_get("/v1/why", partial(_get_why, planner))
-    app.router.add_get("/v1/queue", partial(_get_queue, planner))
-    app.router.add_get("/v1/prefetch", partial(_get_prefetch, planner))
-    return app
+    return {
+        **{f"/v1/{name}": show(make) for name, make in bodies.items()},
+        "/v1/plan": partial(_get_plan, parts.planner),
+        "/v1/why": partial(_get_why, parts.planner),
+        "/v1/queue": partial(_get_queue, parts.planner),
+        "/v1/prefetch": partial(_get_prefetch, parts.planner),
+        "/v1/use": partial(_get_use, parts),
+        "/v1/incidents": partial(_get_incidents, parts),
+        "/v1/jobs": partial(_get_jobs, parts),
+        "/v1/log": partial(_get_log, parts),
+        "/health": partial(_get_health, parts.probes),
+        "/ready": partial(_get_ready, parts.probes),
+        METRICS: partial(_get_metrics, parts.probes),
+    }
+
+
+async def _get_health(probes: Probes, _request: web.Request) -> web.Response:
+    status, body = probes.health()
+    return web.json_response(body, status=status)
+
+
+async def _get_ready(probes: Probes, _request: web.Request) -> web.Response:
+    status, body = probes.ready()
+    return web.json_response(body, status=status)
+
+
+async def _get_metrics(probes: Probes, request: web.Request) -> web.Response:
+    body, kind = probes.metrics(request.headers.get(hdrs.ACCEPT, ""))
+    return web.Response(body=body, headers={hdrs.CONTENT_TYPE: kind})
 
 
 async def _get_plan(planner: Planner, request: web.Request) -> web.Response:
     inputs, plan = planner.plan(_model(planner, request))
     told = await asyncio.to_thread(explain, inputs, plan)
-    return _answer({"version": VERSION, **explanation_json(told, inputs, age_s=None)})
-
-
-async def _get_queue(planner: Planner, _request: web.Request) -> web.Response:
-    return _answer(queue_json(planner.queues()))
+    return web.json_response({"version": VERSION, **explanation_json(told, inputs, age_s=None)})
 
 
 async def _get_why(planner: Planner, request: web.Request) -> web.Response:
     name = _model(planner, request)
     decided = planner.why(name)
     if decided is None:
-        return _answer({"error": f"nothing was decided about {name} yet"}, 404)
+        return error(404, f"nothing was decided about {name} yet")
     told = await asyncio.to_thread(explain, *decided)
     body = explanation_json(told, decided[0], age_s=planner.now_s() - told.at_s)
-    return _answer({"version": VERSION, **body})
+    return web.json_response({"version": VERSION, **body})
+
+
+async def _get_queue(planner: Planner, _request: web.Request) -> web.Response:
+    return web.json_response(queue_json(planner.queues()))
 
 
 async def _get_prefetch(planner: Planner, _request: web.Request) -> web.Response:
-    return _answer({"version": VERSION, **prefetch_json(planner.prefetches())})
+    return web.json_response({"version": VERSION, **prefetch_json(planner.prefetches())})
+
+
+async def _get_use(parts: StatusParts, request: web.Request) -> web.Response:
+    span_s = _number(request, "span_s", _DEFAULT_SPAN_S)
+    return web.json_response(use_json(parts.use, parts.facts().devices, span_s))
+
+
+async def _get_incidents(parts: StatusParts, _request: web.Request) -> web.Response:
+    return web.json_response(incidents_json(parts.incidents()))
+
+
+async def _get_jobs(parts: StatusParts, _request: web.Request) -> web.Response:
+    return web.json_response(jobs_json(await parts.jobs()))
+
+
+async def _get_log(parts: StatusParts, request: web.Request) -> web.Response:
+    level = request.query.get("level")
+    if level is not None and level not in LEVELS:
+        raise BadInput(f"level is {level[:40]!r}; it must be one of {', '.join(LEVELS)}")
+    limit = min(_MOST_LINES, int(_number(request, "limit", _DEFAULT_LINES)))
+    lines = parts.log.newest(limit, level=level, request=request.query.get("request"))
+    return web.json_response({"version": VERSION, "log": [log_json(line) for line in lines]})
+
+
+def _number(request: web.Request, name: str, default: float) -> float:
+    """A positive number of the query.
+
+    Raises:
+        BadInput: It is none.
+    """
+    text = request.query.get(name)
+    try:
+        number = default if text is None else float(text)
+    except ValueError:
+        number = math.nan
+    if not (number > 0 and math.isfinite(number)):
+        raise BadInput(f"{name} is {(text or '')[:40]!r}; it must be a number above 0")
+    return number
 
 
 def _model(planner: Planner, request: web.Request) -> str:
@@ -125,57 +176,3 @@ def _model(planner: Planner, request: web.Request) -> str:
     if wanted is None:
         raise BadInput("say which model: ?model=NAME")
     return find_model(wanted, (view.name for view in planner.models()))
-
-
-@asynccontextmanager
-async def serve_status(
-    facts: Callable[[], StatusFacts], planner: Planner, settings: HttpSettings
-) -> AsyncIterator[str]:
-    """Serve while the context lasts; yields the address, ``http://127.0.0.1:PORT``.
-
-    Raises:
-        StatusServerError: The port is taken.
-    """
-    runner = web.AppRunner(status_app(facts, planner), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, LOOPBACK, settings.port)
-        try:
-            await site.start()
-        except OSError as exc:
-            raise StatusServerError(
-                f"the status API can't use port {settings.port} ({exc.strerror}); "
-                "set http.port in config/bot_config.yaml to another one, or to 0"
-            ) from exc
-        yield f"http://{LOOPBACK}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-def _answer(body: Json, status: int = 200) -> web.Response:
-    return web.json_response(body, status=status, headers=_HEADERS)
-
-
-@web.middleware
-async def _refuse_strangers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if not _is_loopback(f"//{request.headers.get('Host', '')}"):
-        return _answer({"error": "this API answers on 127.0.0.1 and localhost only"}, 403)
-    origin = request.headers.get("Origin")
-    if origin is not None and origin != f"http://{request.headers['Host']}":
-        return _answer({"error": "pages of other origins may not read this API"}, 403)
-    try:
-        return await handler(request)
-    except ModelMissing as exc:
-        return _answer({"error": str(exc)}, 404)
-    except BadInput as exc:
-        return _answer({"error": str(exc)}, 400)
-    except web.HTTPException as exc:
-        return _answer({"error": exc.reason.lower()}, exc.status)
-
-
-def _is_loopback(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname
-        return host == "localhost" or (host is not None and ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False

@@ -3,6 +3,7 @@
 Sizes are bytes, ``null`` is unknown, times are ISO 8601 with a zone.
 """
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from danzar.broker.reservations import Asked
 from danzar.core.book import Reservation
 from danzar.core.device_memory import DeviceMemory
 from danzar.http.model_json import Json, decision_json, model_json
+from danzar.jobs.contract import JobView
+from danzar.logs.line import LogLine
 
 VERSION = 1
 
@@ -109,6 +112,53 @@ def history_json(facts: StatusFacts) -> Json:
     return {"version": VERSION, "decisions": [decision_json(d) for d in facts.decisions]}
 
 
+def incidents_json(rows: Sequence[Json]) -> Json:
+    """The body of ``GET /v1/incidents``, the newest first."""
+    return {"version": VERSION, "incidents": list(rows)}
+
+
+def jobs_json(rows: Sequence[Json]) -> Json:
+    """The body of ``GET /v1/jobs``, the newest first."""
+    return {"version": VERSION, "jobs": list(rows)}
+
+
+def job_json(job: JobView) -> Json:
+    """One job, without whose it is."""
+    return {
+        "id": job.job_id,
+        "model": job.model,
+        "state": str(job.state),
+        "submitted_at": _iso(job.submitted_at),
+        "started_at": _iso(job.started_at),
+        "ended_at": _iso(job.ended_at),
+        "position": job.position,
+        "attempt": job.attempt,
+        "node": job.node,
+        "device": job.device,
+        "progress": _finite(job.progress),
+        "error": job.error,
+        "degraded": job.degraded,
+    }
+
+
+def log_json(line: LogLine) -> Json:
+    """One line of the log."""
+    return {
+        "number": line.number,
+        "at": line.at,
+        "level": line.level,
+        "logger": line.logger,
+        "text": line.text,
+        "request": line.request,
+        "error": line.error,
+    }
+
+
+def to_json(body: object) -> str:
+    """As text, without blanks."""
+    return json.dumps(body, separators=(",", ":"))
+
+
 def _device_json(device: DeviceMemory, asked: Sequence[Asked]) -> Json:
     snapshot = device.snapshot
     return {
@@ -146,6 +196,11 @@ def _reservation_json(reservation: Reservation, asked: Sequence[Asked]) -> Json:
 
 def _message(decision: Decision) -> str:
     return f"{datetime.fromtimestamp(decision.at_s, UTC):%H:%M:%S} {decision.text}"
+
+
+def _iso(at_s: float | None) -> str | None:
+    """Seconds since 1970 as a time."""
+    return None if at_s is None else datetime.fromtimestamp(at_s, UTC).isoformat()
 
 
 def _finite(value: float | None) -> float | None:

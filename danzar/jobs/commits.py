@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from danzar.database import BUSY_TIMEOUT_S
+from danzar.database import BOUND_WAL, BUSY_TIMEOUT_S
 from danzar.errors import StoreFailed
 from danzar.running import running
 
@@ -121,9 +121,11 @@ class Commits:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
+    connection.execute(BOUND_WAL)
+    return connection
 
 
 def _settle(writes: Sequence[_Write], outcome: StoreFailed | list[int]) -> None:

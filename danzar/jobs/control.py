@@ -1,6 +1,7 @@
 """Jobs for commands on this machine, over the control channel of the Danzar that runs here."""
 
 import base64
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ PATH = "/v1/jobs"
 OWNER = "command line"
 
 Json = dict[str, Any]
+Audit = Callable[[str, str, str], Awaitable[None]]
+"""Who, what kind of action, and the details: as ``danzar.store.Store.audit``."""
 
 
 class ListJobs(msgspec.Struct, frozen=True, tag="list"):
@@ -53,7 +56,7 @@ class Answer(msgspec.Struct, frozen=True):
     refused: str | None = None
 
 
-def job_routes(jobs: Jobs | None) -> dict[str, Handler]:
+def job_routes(jobs: Jobs | None, audit: Audit) -> dict[str, Handler]:
     """For ``danzar.live.control.serve_control``, which lets in only who knows the secret."""
 
     async def post(request: web.Request) -> web.StreamResponse:
@@ -61,7 +64,10 @@ def job_routes(jobs: Jobs | None) -> dict[str, Handler]:
             wish = msgspec.json.decode(await request.read(), type=AnyWish)
         except msgspec.DecodeError:
             return web.Response(status=web.HTTPBadRequest.status_code)
-        body = msgspec.json.encode(await _grant(jobs, wish))
+        answer = await _grant(jobs, wish)
+        if isinstance(wish, CancelJob) and answer.refused is None:
+            await audit(OWNER, "jobs.cancel", wish.job_id)
+        body = msgspec.json.encode(answer)
         return web.Response(body=body, content_type="application/json")
 
     return {PATH: post}

@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from danzar.config.jobs import JobsConfig
 from danzar.errors import StoreFailed
 from danzar.jobs.board import Board, Found, HasEnded, HasStarted, Lost
-from danzar.jobs.contract import JobView, QueueUnavailable
+from danzar.jobs.contract import JobState, JobView, QueueUnavailable
 from danzar.jobs.record import Ending, JobRecord, Standing, view_of
 from danzar.jobs.runner import late
 from danzar.jobs.store import Ended, JobStore, Kept
@@ -30,13 +30,21 @@ _OUTPUTS_AT_ONCE = 8  # results in memory on their way to disk
 _MAY_BE_LOST_S = 120.0  # Redis may lose what came so long before it went away
 
 
+OnEnded = Callable[[str, JobState], None]
+
+
 class Keeper:
-    """Joins the disk and the queue of one machine."""
+    """Joins the disk and the queue of one machine.
+
+    Attributes:
+        on_ended: Called once with each accepted job's model and how it ended; counts and returns.
+    """
 
     def __init__(self, store: JobStore, board: Board, config: JobsConfig) -> None:
         self._store = store
         self._board = board
         self._config = config
+        self.on_ended: OnEnded = _ignore
         self._connected = False
         self._contact = asyncio.Event()
         self._starts: dict[str, int] = {}
@@ -130,6 +138,7 @@ class Keeper:
             found = await self._board.end_of(job_id)
             if found is not None and await self._store.end(self._ended(*found)):
                 view = view_of(*found[:2])
+                self.on_ended(view.model, view.state)
         self._starts.pop(job_id, None)
         self._taken_up.append(job_id)
         self._news.set()
@@ -146,7 +155,8 @@ class Keeper:
         standing = Standing(
             state=ending.state, attempt=kept.attempt, ended_at=time.time(), error=ending.error
         )
-        await self._store.end(self._ended(kept.record, standing, None))
+        if await self._store.end(self._ended(kept.record, standing, None)):
+            self.on_ended(kept.record.request.model, ending.state)
 
     def _ended(self, record: JobRecord, standing: Standing, output: bytes | None) -> Ended:
         at = standing.ended_at or time.time()
@@ -288,3 +298,7 @@ class Keeper:
                 continue
             ending = Ending(kept.standing.state, kept.standing.error)
             await self._board.finish(kept.record, ending)
+
+
+def _ignore(model: str, state: JobState) -> None:
+    """Until someone counts, a job just ends."""

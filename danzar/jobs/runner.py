@@ -15,6 +15,7 @@ from danzar.jobs.contract import JobOutput, JobState
 from danzar.jobs.order import GiveUp, Tries, TryAgain, after_failure, too_often
 from danzar.jobs.parts import PartsOut
 from danzar.jobs.record import Ending, Taken, pack
+from danzar.request_id import request
 from danzar.units import format_size
 from danzar.workers.contract import Result, StepDone, TextDelta
 
@@ -46,6 +47,10 @@ class Runner:
 
     async def run(self, taken: Taken) -> Ending | TryAgain:
         """Compute the job. Cancelling this stops the computing, and decides nothing."""
+        with request("j", taken.record.job_id):
+            return await self._run(taken)
+
+    async def _run(self, taken: Taken) -> Ending | TryAgain:
         reason = too_often(taken.attempt, taken.record.request.max_attempts)
         if reason is not None:
             return Ending(JobState.FAILED, reason)

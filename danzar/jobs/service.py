@@ -1,6 +1,7 @@
 """The jobs of one machine as its front ends see them: accepts, shows, follows, cancels."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -24,11 +25,13 @@ from danzar.jobs.contract import (
     QueueUnavailable,
     StateCame,
 )
-from danzar.jobs.keeper import Keeper
+from danzar.jobs.keeper import Keeper, OnEnded
 from danzar.jobs.order import UNMEASURED_RETRY_S, check_request, retry_after_s, score
 from danzar.jobs.record import Ending, JobRecord, Standing, moved, new_id, unpack_output, view_of
 from danzar.jobs.store import JobStore, Kept
 from danzar.running import running
+
+log = logging.getLogger(__name__)
 
 _DEFAULT_CANCEL = "It was cancelled."
 _SMALL_BYTES = 64 * 1024  # is read in well under a millisecond
@@ -89,6 +92,10 @@ class JobService:
         """Whether the queue's server answers; always, where the queue is this process."""
         return self._keeper.connected
 
+    def tell_ends(self, on_ended: OnEnded) -> None:
+        """Have ``on_ended`` called once for each job of this machine that ends."""
+        self._keeper.on_ended = on_ended
+
     @property
     def queue_host(self) -> str:
         """Where the queue is, without a secret."""
@@ -106,6 +113,7 @@ class JobService:
                 raise QueueUnavailable(f"The job can't be kept: {exc}") from exc
             place = await self._put(record)
         self._keeper.accepted(record, is_put=place is not None)
+        log.debug("job %s for %s is accepted", record.job_id, request.model)
         return view_of(record, Standing(position=place))
 
     async def view(self, job_id: str) -> JobView:

@@ -29,12 +29,15 @@ from danzar.jobs.record import (
     unpack_standing,
     view_of,
 )
+from danzar.maintenance.databases import drop_oldest
 
 log = logging.getLogger(__name__)
 
 JOBS_FILE = "jobs.db"  # in the data folder
+LOCK_FILE = "jobs.lock"
 _NAME = "the list of jobs"
-_VERSION = 1
+VERSION = 1
+_KEEP_DAMAGED = 6  # with their companions, the newest two
 _HOME = "home"
 _TABLES = (
     """
@@ -118,7 +121,7 @@ class JobStore:
             StoreFailed: It can't be opened, was made by a newer Danzar, or another one has it.
         """
         async with (
-            _only_here(path.with_suffix(".lock")),
+            _only_here(path.with_name(LOCK_FILE)),
             Database.open(path, _NAME, _prepare) as reading,
             open_commits(path, _NAME) as commits,
         ):
@@ -279,6 +282,7 @@ def _prepare(path: Path) -> None:
             raise
         aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
         move(path, aside)
+        drop_oldest(path.parent, f"{path.name}.damaged-*", _KEEP_DAMAGED)
         log.error("%s was damaged (%s); it is %s now, and a new one begins", _NAME, exc, aside.name)  # noqa: TRY400
         _make_tables(path)
 
@@ -286,9 +290,9 @@ def _prepare(path: Path) -> None:
 def _make_tables(path: Path) -> None:
     with closing(healthy_connection(path)) as connection:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > _VERSION:
+        if found > VERSION:
             raise StoreFailed(f"{_NAME} {path} was made by a newer Danzar (version {found}).")
         for statement in _TABLES:
             connection.execute(statement)
         connection.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (_HOME, new_id()))
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -26,6 +26,7 @@ DEMO_FILE = "control-demo.json"
 NOTE_VARIABLE = "DANZAR_CONTROL_NOTE"
 _LOOPBACK = "127.0.0.1"
 _PATH = "/v1/config"
+ALIVE_PATH = "/v1/alive"
 _TIMEOUT_S = 10.0
 _MAX_BODY_BYTES = 64 * 1024
 WHO = "command line"
@@ -77,9 +78,14 @@ def find_bots(data_folder: Path, folder: Path | None) -> tuple[Address, ...]:
 
     Any of them may have died since.
     """
-    notes = (_read_note(data_folder / name) for name in (_FILE, DEMO_FILE))
     here = str(folder.resolve()) if folder is not None else None
-    return tuple(note for note in notes if note is not None and note.folder == here)
+    return tuple(note for note in notes_in(data_folder) if note.folder == here)
+
+
+def notes_in(data_folder: Path) -> tuple[Address, ...]:
+    """What bots with this data folder left, and a demo with its own; any may have died since."""
+    notes = (_read_note(data_folder / name) for name in (_FILE, DEMO_FILE))
+    return tuple(note for note in notes if note is not None)
 
 
 def _address(url: str, secret: str, live: LiveConfig, data_folder: Path) -> Address:
@@ -123,8 +129,11 @@ def _app(live: LiveConfig, secret: str, routes: Mapping[str, Handler]) -> web.Ap
         body = msgspec.json.encode(await _grant(live, wish))
         return web.Response(body=body, content_type="application/json")
 
+    async def alive(_request: web.Request) -> web.StreamResponse:
+        return web.Response()
+
     app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[refuse_strangers])
-    for path, handler in {_PATH: post, **routes}.items():
+    for path, handler in {_PATH: post, ALIVE_PATH: alive, **routes}.items():
         app.router.add_post(path, handler)
     return app
 

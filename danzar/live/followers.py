@@ -15,6 +15,7 @@ from danzar.core.scheduler import Scheduler
 from danzar.core.state import SchedulerRules
 from danzar.errors import ConfigError
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
+from danzar.incidents.open_incidents import Incidents, incident_rules
 from danzar.live.live_config import Follower, Step
 from danzar.monitor import MemoryMonitor
 
@@ -105,6 +106,21 @@ def follow_monitor(gpu_mm: GpuMemoryManager, monitor: MemoryMonitor) -> Follower
             monitor.interval_s = after.memory_check_interval
             if before.enable_memory_monitoring != after.enable_memory_monitoring:
                 await (monitor.start() if after.enable_memory_monitoring else monitor.stop())
+
+        return step
+
+    return follow
+
+
+def follow_alerts(monitor: MemoryMonitor, incidents: Incidents) -> Follower:
+    """When troubles are told follows the settings."""
+
+    def follow(_old: Config, new: Config) -> Step:
+        rules = incident_rules(new.bot.alerts)
+
+        async def step() -> None:
+            monitor.rules = rules
+            incidents.configure(new.bot.alerts)
 
         return step
 

@@ -22,8 +22,8 @@ class Limits:
         feed_events: Events that a slow page may lag behind before it must reload.
     """
 
-    messages_per_channel: int = 500
-    stored_bytes: int = 256 * MIB
+    messages_per_channel: int = 200
+    stored_bytes: int = 64 * MIB
     bot_upload_bytes: int = 10 * MIB
     person_upload_bytes: int = 64 * MIB
     files_per_message: int = 10

@@ -61,7 +61,11 @@ class Parts:
 
 
 class MemoryOptimizer:
-    """Owned by ``danzar.services``, which runs ``run``; every method may be called at any time."""
+    """Owned by ``danzar.services``, which runs ``run``; every method may be called at any time.
+
+    Attributes:
+        on_result: Called with everything that was done; it counts and returns.
+    """
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class MemoryOptimizer:
         self._optimizing = asyncio.Lock()
         self._results: deque[MemoryOptimizationResult] = deque(maxlen=KEPT_RESULTS)
         self._steps = AutomaticSteps(parts.models, parts.upkeep)
+        self.on_result: Callable[[MemoryOptimizationResult], None] = _ignore
 
     @property
     def config(self) -> MemoryConfig:
@@ -231,11 +236,16 @@ class MemoryOptimizer:
 
     async def _remember(self, result: MemoryOptimizationResult) -> None:
         self._results.append(result)
+        self.on_result(result)
         await self._parts.on_step(result)
 
     async def _wake(self) -> None:
         async with self._switched:
             self._switched.notify_all()
+
+
+def _ignore(result: MemoryOptimizationResult) -> None:
+    """Until someone counts, what was done is just remembered."""
 
 
 def _actions(report: TrimReport, before: int | None, after: int | None) -> str:

@@ -18,7 +18,7 @@ RUNS_FILE = "generation_runs.db"
 KEEP_PER_KEY = 8
 # Fewer runs than this may raise an estimate, not lower it.
 TRUSTED_RUNS = 3
-_VERSION = 1
+VERSION = 1
 _TABLE = """
     CREATE TABLE IF NOT EXISTS runs (
         id INTEGER PRIMARY KEY,
@@ -29,7 +29,7 @@ _TABLE = """
     )
 """
 _prepare = partial(
-    prepare_or_begin_anew, name="the generation runs", version=_VERSION, statements=(_TABLE,)
+    prepare_or_begin_anew, name="the generation runs", version=VERSION, statements=(_TABLE,)
 )
 
 

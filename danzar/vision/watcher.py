@@ -10,6 +10,7 @@ from danzar.config.settings import Config
 from danzar.core.asker import Asker
 from danzar.errors import DanzarError
 from danzar.inference import Inference, Outcome
+from danzar.request_id import new_request_id, set_request_id
 from danzar.vision.change import ChangeGate
 from danzar.vision.newest import Arrived, NewestFrame
 from danzar.vision.observations import Observation
@@ -201,6 +202,7 @@ class Watcher:
         return None
 
     async def _look_at(self, arrived: Arrived, deliveries: asyncio.TaskGroup) -> None:
+        set_request_id(new_request_id("w"))
         raw = await self._vision.observe_frame(arrived.frame.picture, self._asker)
         now_s = asyncio.get_running_loop().time()
         told = self._vision.tell(raw)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from danzar import errors
+from danzar.request_id import current_request_id, set_request_id
 from danzar.workers import protocol, segment
 from danzar.workers.contract import (
     BACKENDS,
@@ -256,6 +257,7 @@ class _HostedModel:
 
     def _answer(self, job: protocol.Run, ticket: Ticket) -> None:
         ticket.started = True
+        set_request_id(job.origin)
         started_s = time.perf_counter()
         try:
             result = self._stream(job, ticket)
@@ -318,5 +320,6 @@ def _prepare(message: protocol.Prepare) -> protocol.Prepared | protocol.Failed:
 def _describe(error: Exception) -> tuple[str, str]:
     kind, message = protocol.describe_failure(error)
     if kind == errors.BackendFailed.__name__ and not isinstance(error, errors.DanzarError):
+        sys.stderr.write(f"request {current_request_id() or 'of nobody'} failed:\n")
         traceback.print_exception(error, file=sys.stderr)
     return kind, message

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from danzar import errors
+from danzar.request_id import current_request_id
 from danzar.workers import link, protocol
 from danzar.workers.calls import Call, Calls, Reply
 from danzar.workers.child import Boot
@@ -223,7 +224,7 @@ class WorkerProcess:
         """
         request_id = next(self._ids)
         call = self._calls.open(request_id, model)
-        self._send(protocol.Run(request_id, model, request))
+        self._send(protocol.Run(request_id, model, request, current_request_id()))
         try:
             while True:
                 reply = await self._next_reply(call, inactive_s or self._limits.inactive_s)

@@ -31,11 +31,16 @@ class Unload(Struct, frozen=True, tag="unload"):
 
 
 class Run(Struct, frozen=True, tag="run"):
-    """Answer a request; ends with ``Done`` or ``Failed``."""
+    """Answer a request; ends with ``Done`` or ``Failed``.
+
+    Attributes:
+        origin: What the log calls the request that this is for.
+    """
 
     id: int
     model: str
     request: Request
+    origin: str | None = None
 
 
 class Cancel(Struct, frozen=True, tag="cancel"):

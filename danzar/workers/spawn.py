@@ -14,6 +14,12 @@ import psutil
 # OpenMP threads wait at barriers by spinning for up to a millisecond. Where a game wants the same
 # cores, that made llama.cpp 20 times slower; the owner's own setting wins.
 _THREADING = {"GOMP_SPINCOUNT": "1000"}
+# onnxruntime reports to its maker by itself, and keeps a database for that in the home folder.
+_SILENT = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL|PRIVATE", re.IGNORECASE)
 
 
@@ -36,11 +42,12 @@ async def spawn(cuda_uuids: Sequence[str]) -> asyncio.subprocess.Process:
 
 
 def child_environment(parent: dict[str, str], cuda_uuids: Sequence[str]) -> dict[str, str]:
-    """The bot's environment without secrets, and with these cards visible, in this order."""
+    """The bot's environment without secrets; it shows these cards in this order, and is silent."""
     kept = {name: value for name, value in parent.items() if not _SECRET.search(name)}
     return (
         _THREADING
         | kept
+        | _SILENT
         | {
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "CUDA_VISIBLE_DEVICES": ",".join(cuda_uuids),

@@ -113,18 +113,6 @@ class TestRun:
         assert "vram_config.yaml:1: worker: unknown key; did you mean workers?" in line
         assert "(and 2 more: danzar config check)" in line
 
-    def test_a_discord_that_is_not_there_is_one_line(self, danzar, unused_tcp_port: int) -> None:
-        ended = danzar(
-            "run",
-            DISCORD_TOKEN=TOKEN,
-            DANZAR_BOT__DISCORD__API_URL=f"http://127.0.0.1:{unused_tcp_port}/api/v10",
-            DANZAR_BOT__DISCORD__GATEWAY_URL=f"ws://127.0.0.1:{unused_tcp_port}/gateway",
-            DANZAR_VRAM__PLACEMENT__PRELOAD="false",
-        )
-
-        assert "Discord can't be reached at http://127.0.0.1" in failed_with_one_line(ended)
-        assert TOKEN not in ended.out + ended.err
-
     async def test_a_token_that_discord_refuses_is_one_line(self, danzar) -> None:
         async def refuse(_request: web.Request) -> web.Response:
             return web.json_response({"message": "401: Unauthorized", "code": 0}, status=401)

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from danzar.config.bot import HttpSettings
-from danzar.http.status import serve_status
 from danzar.http.status_json import BotFacts, StatusFacts
+from danzar.http.status_server import serve_status
 from tests.cli.test_commands import failed_with_one_line, is_documented
+from tests.http.status_rig import parts_of
 from tests.http.test_status import PLANNER
 from tests.local.panel_status import DECISIONS, VIEWS
 
@@ -18,7 +19,7 @@ from tests.local.panel_status import DECISIONS, VIEWS
 async def a_bot():
     """Yields the port of the status API."""
     facts = StatusFacts(BotFacts("Danzar", True, 0.04), (), VIEWS, decisions=DECISIONS)
-    async with serve_status(lambda: facts, PLANNER, HttpSettings(port=0)) as url:
+    async with serve_status(parts_of(facts, PLANNER), HttpSettings(port=0)) as url:
         yield url.rpartition(":")[2]
 
 

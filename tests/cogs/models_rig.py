@@ -142,7 +142,7 @@ class Models:
 
     async def _unloaded(self, effect):
         device = self.scheduler.state.device(effect.device_uuid)
-        kind = unload_kind(effect.reason)
+        kind = unload_kind(effect.cause)
         self._decide(kind, effect.model, effect.reason, device.label)
         for lease in self.scheduler.ledger.leases():
             if lease.model == effect.model and self._is_card(lease.device_uuid):

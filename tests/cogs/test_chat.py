@@ -198,7 +198,7 @@ async def test_a_bug_is_shown_as_an_id_that_the_log_has(
     content = channel.last_message.content
     assert "secret" not in content
     assert "Traceback" not in content
-    error_id = content.split("`")[1]
+    error_id = content.split("`")[1].removeprefix("danzar logs --request ")
     assert f"id={error_id}" in caplog.text
     assert "secret path" in caplog.text
 

@@ -2,12 +2,9 @@ import logging
 
 import discord
 
-from cogs.incidents import AlertsPoster, find_alert_channel, find_alert_role
-from danzar.bot import DanzarBot
-from danzar.config.bot import DiscordSettings
 from danzar.telemetry.simulated import SimulatedCard
 from danzar.units import GIB
-from tests.cogs.gpu_rig import SETTINGS, gpu_rig
+from tests.cogs.gpu_rig import gpu_rig
 
 
 async def test_status_shows_both_cards_with_the_seeds_fields():
@@ -93,108 +90,3 @@ async def test_the_bare_group_names_its_commands():
         content = rig.general.last_message.content
     for command in ("status", "vision", "monitor", "log"):
         assert f"!gpu {command}" in content
-
-
-# --- alerts in the channel -----------------------------------------------------------------
-
-
-async def test_one_incident_is_one_message_that_develops_and_closes():
-    async with gpu_rig() as rig:
-        await rig.occupy(1, round(10.7 * GIB))
-        await rig.monitor.check()
-        opened = rig.alerts.last_message
-        assert opened.embeds[0].description.startswith("⚠️ High GPU utilization: Device 1")
-        await rig.occupy(1, round(11.5 * GIB))
-        await rig.monitor.check()
-        assert rig.alerts.last_message.embeds[0].description.startswith("🚨 GPU memory nearly full")
-        await rig.occupy(1, 0)
-        await rig.monitor.check()
-        closed = rig.alerts.last_message
-        assert closed.id == opened.id
-        assert closed.embeds[0].description.startswith("✅ Back to normal: Device 1")
-        assert "It lasted" in closed.embeds[0].description
-        assert closed.embeds[0].footer.text == "Incident 1 · closed"
-        assert len(rig.alerts.history()) == 1
-
-
-async def test_an_alert_mentions_the_configured_role_and_no_one_else():
-    async with gpu_rig(DiscordSettings(alert_role="Night Watch")) as rig:
-        await rig.occupy(1, round(11.5 * GIB), name="@everyone @here <@&1>")
-        await rig.monitor.check()
-        message = rig.alerts.last_message
-        assert [role.name for role in message.role_mentions] == ["Night Watch"]
-        assert not message.mention_everyone
-        assert "@everyone" not in message.embeds[0].description
-
-
-async def test_the_channel_and_the_role_may_be_named_by_their_ids():
-    async with gpu_rig() as rig:
-        channel = find_alert_channel(rig.bot, str(rig.general.id))
-        assert channel.name == "general"
-        assert find_alert_channel(rig.bot, "#alerts").name == "alerts"
-        (guild,) = rig.bot.guilds
-        watch = next(r for r in guild.roles if r.name == "Night Watch")
-        assert find_alert_role(guild, str(watch.id)) == watch
-        assert find_alert_role(guild, "everyone") is None
-        assert find_alert_role(guild, "@everyone") is None
-        assert find_alert_role(guild, str(guild.default_role.id)) is None
-
-
-async def test_a_deleted_message_is_posted_again():
-    async with gpu_rig() as rig:
-        await rig.occupy(1, round(10.7 * GIB))
-        await rig.monitor.check()
-        await rig.alerts.last_message.delete()
-        await rig.occupy(1, round(11.5 * GIB))
-        await rig.monitor.check()
-        assert "nearly full" in rig.alerts.last_message.embeds[0].description
-
-
-async def test_without_the_channel_the_alert_is_in_the_log_only(caplog):
-    async with gpu_rig(DiscordSettings(alert_channel="nowhere")) as rig:
-        await rig.occupy(1, round(11.5 * GIB))
-        await rig.monitor.check()
-        assert rig.alerts.last_message is None
-    assert "there is no channel 'nowhere' for alerts" in caplog.text
-
-
-async def test_with_alerts_off_nothing_is_posted(caplog):
-    async with gpu_rig(DiscordSettings(alert_channel=None)) as rig:
-        await rig.occupy(1, round(11.5 * GIB))
-        await rig.monitor.check()
-        assert rig.alerts.last_message is None
-    assert "no channel" not in caplog.text
-
-
-async def test_an_alert_that_discord_refused_is_delivered_when_the_bot_is_back(caplog):
-    async with gpu_rig() as rig:
-        rig.env.inject_error("POST", "/channels/*/messages", status=400)
-        await rig.occupy(1, round(10.7 * GIB))
-        await rig.monitor.check()
-        assert rig.alerts.last_message is None
-        assert "Discord did not take it" in caplog.text
-        rig.bot.dispatch("ready")
-        await rig.env.settle()
-        message = rig.alerts.last_message
-        assert "High GPU utilization" in message.embeds[0].description
-
-
-async def test_an_alert_that_is_forbidden_is_not_tried_for_ever(caplog):
-    async with gpu_rig() as rig:
-        rig.env.inject_error("POST", "/channels/*/messages", status=403)
-        await rig.occupy(1, round(10.7 * GIB))
-        await rig.monitor.check()
-        rig.bot.dispatch("ready")
-        await rig.env.settle()
-        assert rig.alerts.last_message is None
-    assert "may not post alerts" in caplog.text
-
-
-async def test_an_alert_before_the_bot_is_online_waits(caplog):
-    async with gpu_rig() as rig:
-        await rig.occupy(1, round(10.7 * GIB))
-        (alert,) = await rig.monitor.check()
-        offline = AlertsPoster(DanzarBot(SETTINGS), SETTINGS)
-        await offline.post(alert)
-    assert "Discord did not take it" not in caplog.text
-    assert "no channel" not in caplog.text

@@ -16,6 +16,7 @@ from danzar.broker.decision import DecisionKind, make_decision, unload_kind
 from danzar.broker.reservations import Asked
 from danzar.core.book import Book
 from danzar.core.instance import InstanceState
+from danzar.core.leaving import UnloadCause
 from danzar.core.placement import plan_placement
 from danzar.core.plan import Demand, PlanInputs, PlanRules
 from danzar.core.variant import LayerShape, Rung, Variant
@@ -139,16 +140,16 @@ def test_history_shows_kind_model_device_and_reason_and_disarms_other_programs_n
 
 
 @pytest.mark.parametrize(
-    ("reason", "kind"),
+    ("cause", "kind"),
     [
-        ("room for chat: cuda:0 lacks 1.0GB", DecisionKind.EVICT),
-        ("makes way for game.exe: others grew", DecisionKind.YIELD),
-        ("idle for 900 s", DecisionKind.UNLOAD),
-        ("asked for", DecisionKind.UNLOAD),
+        (UnloadCause.ROOM, DecisionKind.EVICT),
+        (UnloadCause.OTHER_PROGRAMS, DecisionKind.YIELD),
+        (UnloadCause.IDLE, DecisionKind.UNLOAD),
+        (UnloadCause.ASKED, DecisionKind.UNLOAD),
     ],
 )
-def test_an_unload_is_what_its_reason_says(reason, kind):
-    assert unload_kind(reason) is kind
+def test_an_unload_is_what_its_cause_says(cause, kind):
+    assert unload_kind(cause) is kind
 
 
 def test_reservations_name_who_asked_and_disarm_the_name():

@@ -156,7 +156,8 @@ async def vision_rig(tmp_path, config=None, *, alert_channel="alerts"):
     ):
         chat = ChatService(models, store, config.bot.chat, PROFILE, model=config.models.use.chat)
         bot = DanzarBot(config.bot.discord)
-        bot.planned_cogs = (VisionCog(bot, vision, chat, config), WatchCog(bot, watches, config))
+        watch = WatchCog(bot, watches, config, store.audit)
+        bot.planned_cogs = (VisionCog(bot, vision, chat, config), watch)
         async with _running(bot) as env:
             guild = env.create_guild()
             operators = guild.create_role("Danzar Operator")

@@ -1,9 +1,11 @@
 import asyncio
+import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 from danzar.core.device import ProcessUse
-from danzar.core.incident import Change
+from danzar.core.incident import Change, IncidentRules, Observation, OpenIncidents
 from danzar.core.pressure import Level, PressureRules
 from danzar.errors import TelemetryUnavailable
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
@@ -232,3 +234,104 @@ def test_starting_what_runs_and_stopping_what_rests_changes_nothing():
         return states
 
     assert asyncio.run(play()) == [True, False, False, True]
+
+
+# --- incidents that need time ---------------------------------------------------------------
+
+PATIENT = IncidentRules(tell_after_s=10.0, calm_s=60.0, reopen_s=300.0)
+
+
+async def test_followers_hear_of_every_check_with_all_that_is_open():
+    rig = Rig(rules=PATIENT)
+    heard = []
+
+    async def follow(state, changes, now_s) -> None:
+        heard.append((now_s, [i.told for i in state.by_key.values()], [c.change for c in changes]))
+
+    rig.monitor.add_follower(follow)
+    await rig.at(0, gpu(1, 0.5))
+    await rig.at(5, gpu(1, 0.5))
+    await rig.at(10, gpu(1, 0.5))
+    assert heard == [
+        (0, [False], [Change.OPENED]),
+        (5, [False], []),
+        (10, [True], [Change.TOLD]),
+    ]
+
+
+async def test_it_looks_when_an_incident_is_due_and_does_not_wait_for_the_interval():
+    rig = Rig(interval_s=3600.0, rules=IncidentRules(tell_after_s=0.2))
+    told = asyncio.Event()
+    rig.monitor._now_s = asyncio.get_running_loop().time
+
+    async def follow(state, _changes, _now_s) -> None:
+        if any(i.told for i in state.by_key.values()):
+            told.set()
+
+    rig.monitor.add_follower(follow)
+    rig.figures.show(gpu(1, 0.5))
+    async with asyncio.timeout(SOON_S), asyncio.TaskGroup() as group:
+        task = group.create_task(rig.monitor.run())
+        await told.wait()
+        task.cancel()
+
+
+async def test_what_is_due_and_unknown_is_not_looked_at_again_and_again():
+    rig = Rig(interval_s=3600.0, rules=PATIENT)
+    await rig.at(0, gpu(1, 0.5))
+    await rig.at(30, gpu(1, 9.0))
+    rig.figures.fall_silent(error=None)
+    await rig.at(200)
+    checks = 0
+
+    async def follow(_state, _changes, _now_s) -> None:
+        nonlocal checks
+        checks += 1
+
+    rig.monitor.add_follower(follow)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.2):
+            await rig.monitor.run()
+    assert checks == 1
+
+
+async def test_flaps_are_no_news_for_the_log(caplog):
+    rig = Rig(rules=PATIENT)
+    for turn in range(10):
+        await rig.at(20.0 * turn, gpu(1, 0.5))
+        await rig.at(20.0 * turn + 10, gpu(1, 9.0))
+    assert [a.change for a in rig.monitor.alerts] == [Change.OPENED]
+    assert caplog.text.count("incident 1") == 1
+
+
+async def test_an_earlier_runs_incident_of_what_is_not_seen_yet_is_not_gone_at_once():
+    before = Rig()
+    leak = Observation("leak:torch:GPU-1", Level.WARNING, "Leak")
+    before.monitor.add_source(lambda: [leak])
+    await before.at(0, gpu(1, 9.0))
+    (incident,) = before.monitor.open_incidents
+    rig = Rig()
+    restored = replace(incident, unwatched=True)
+    rig.monitor.restore(OpenIncidents({incident.key: restored}, 1))
+    assert await rig.at(30, gpu(1, 9.0)) == ()
+    (gone,) = await rig.at(90, gpu(1, 9.0))
+    assert gone.text.startswith("It was not seen again. It ended while nobody looked")
+
+
+async def test_other_troubles_are_told_while_the_driver_is_silent():
+    rig = Rig()
+    lost = Observation("node:attic", Level.CRITICAL, "Machine attic went silent")
+    rig.monitor.add_source(lambda: [lost])
+    rig.figures.fall_silent()
+    assert {a.incident.key for a in await rig.at(0)} == {"telemetry", "node:attic"}
+
+
+async def test_what_ended_while_monitoring_was_off_is_closed_as_such():
+    rig = Rig(rules=PATIENT)
+    await rig.at(0, gpu(1, 0.5))
+    await rig.at(30, gpu(1, 0.5))
+    await rig.monitor.stop()
+    await rig.monitor.start()
+    (closed,) = await rig.at(1000, gpu(1, 9.0))
+    assert closed.incident.ended_unseen
+    assert closed.text.endswith("It ended while nobody looked, after 30 s to 16 min 40 s.")

@@ -2,7 +2,15 @@ from dataclasses import replace
 
 from danzar.broker.decision import DecisionKind, make_decision
 from danzar.core.device import ProcessUse
-from danzar.graph import MOST_CARDS, STEP_S, Levels, UseHistory, chart_request
+from danzar.graph import (
+    DAY_S,
+    DAY_STEP_S,
+    MOST_CARDS,
+    STEP_S,
+    Levels,
+    UseHistory,
+    chart_request,
+)
 from danzar.units import GIB
 from tests.gpu_memory.cards import cpu, gpu, memories
 
@@ -93,3 +101,17 @@ def test_of_many_cards_the_fullest_are_shown_in_order_and_it_says_so():
 def test_simulated_cards_say_so():
     world = World(replace(gpu(0, 6.0), simulated=True))
     assert world.request().cards[0].simulated
+
+
+def test_a_whole_day_is_remembered_in_coarse_steps_with_their_fullest_moments():
+    world = World(gpu(0, 10.0))
+    assert world.history.known_s == 0.0
+    for step in range(3 * 1440):
+        world.show(gpu(0, 1.0 if step == 3000 else 10.0))
+        world.pass_s(DAY_STEP_S / 2)
+    assert world.history.known_s == DAY_S - DAY_STEP_S / 2
+    (card,) = world.request(span_s=DAY_S).cards
+    assert len(card.at_s) <= 1441
+    assert None not in card.used_bytes
+    assert max(card.used_bytes) == 11 * GIB
+    assert world.now_s - card.at_s[0] > DAY_S - 2 * DAY_STEP_S

@@ -9,13 +9,15 @@ from danzar.core.events import JobSubmitted, LoadRequested, SnapshotsTaken
 from danzar.core.model import Job
 from danzar.explain.plan_explain import explain
 from danzar.http.model_json import explanation_json
-from danzar.http.status import StatusServerError, serve_status
+from danzar.http.status_guard import StatusServerError
 from danzar.http.status_json import BotFacts, StatusFacts, status_json
+from danzar.http.status_server import serve_status
 from danzar.units import GIB
 from tests.cogs.models_rig import Models, facts
 from tests.core.worlds import gpu as core_gpu
 from tests.core.worlds import make_scheduler
 from tests.gpu_memory.cards import gpu, memories
+from tests.http.status_rig import parts_of
 
 ASKERS = (
     Asker(RequestClass.CHAT, "4711"),
@@ -42,7 +44,7 @@ FACTS = StatusFacts(BotFacts("Danzar", True, 0.04), memories(gpu(0, 4.0), gpu(1,
 
 @pytest.fixture
 async def url():
-    async with serve_status(lambda: FACTS, PLANNER, HttpSettings(port=0)) as address:
+    async with serve_status(parts_of(FACTS, PLANNER), HttpSettings(port=0)) as address:
         yield address
 
 
@@ -173,12 +175,12 @@ async def test_a_taken_port_is_told_with_what_to_do():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StatusServerError, match=f"{port}.*bot_config.yaml"):
-            async with serve_status(lambda: FACTS, PLANNER, HttpSettings(port=port)):
+            async with serve_status(parts_of(FACTS, PLANNER), HttpSettings(port=port)):
                 pass
 
 
 async def test_the_port_is_free_again_afterwards(session):
-    async with serve_status(lambda: FACTS, PLANNER, HttpSettings(port=0)) as address:
+    async with serve_status(parts_of(FACTS, PLANNER), HttpSettings(port=0)) as address:
         pass
     with pytest.raises(aiohttp.ClientConnectionError):
         await session.get(f"{address}/v1/status")

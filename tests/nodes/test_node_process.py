@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import pytest
 import yaml
 
@@ -68,7 +70,7 @@ def config(tmp_path: Path, home: Path, monkeypatch) -> Config:
     telemetry = {"mode": "simulated", "simulated_cards": [{"name": "RTX 3060", "memory": "8 GiB"}]}
     node = {"heartbeat_s": 0.5, "failure_after_s": 5}
     files = {
-        "bot_config.yaml": {"node": node, "jobs": {"retry_delay_s": 0.1}},
+        "bot_config.yaml": {"node": node, "jobs": {"retry_delay_s": 0.1}, "http": {"port": 0}},
         "vram_config.yaml": {"telemetry": telemetry},
         "models.yaml": {"use": nothing, "models": {"echo": echo, "media": media}},
     }
@@ -121,7 +123,29 @@ async def test_a_node_joins_obeys_finishes_its_job_and_leaves(tmp_path, home, co
         assert seen.state.model("media").role == "media"
 
         await obeys_its_operator_only(config, home)
+        await tells_its_figures(tmp_path)
         await finishes_its_job_before_it_leaves(config, tmp_path, process)
+
+
+async def tells_its_figures(tmp_path: Path) -> None:
+    address = await status_address(tmp_path / "node.log")
+    async with (
+        aiohttp.ClientSession(address, raise_for_status=True) as client,
+        client.get("/metrics") as answer,
+    ):
+        text = await answer.text()
+    assert 'danzar_model_loaded{node="pc2"' in text
+    assert "danzar_discord_connected" not in text
+
+
+async def status_address(log: Path) -> str:
+    said = None
+    async with asyncio.timeout(PATIENCE_S):
+        while said is None:
+            await asyncio.sleep(0.1)
+            text = await asyncio.to_thread(log.read_text)
+            said = re.search(r"status at (http://\S+)/v1/status", text)
+    return said[1]
 
 
 async def obeys_its_operator_only(config: Config, home: Path) -> None:

@@ -1,0 +1,20 @@
+"""What is left of a chart that was drawn."""
+
+import gc
+
+from danzar.backends.chart import draw_chart
+from danzar.workers.chart import CardSeries, DrawChart
+
+
+def test_a_chart_leaves_no_figure_behind():
+    from matplotlib.figure import Figure
+
+    card = CardSeries("RTX 4070", True, 12 << 30, (0.0, 1.0), (1 << 30, 2 << 30), (1 << 29,) * 2)
+    gc.disable()
+    try:
+        drawn = draw_chart(DrawChart((card,), 1.0, 60.0, 75.0))
+        left = [thing for thing in gc.get_objects() if isinstance(thing, Figure)]
+    finally:
+        gc.enable()
+    assert drawn.png.startswith(b"\x89PNG")
+    assert left == []

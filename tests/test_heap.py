@@ -1,0 +1,65 @@
+"""Freed memory in a process with many threads: how much of it the C library keeps."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from danzar.heap import share_heaps
+
+GLIBC = sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
+OWNERS_CHOICE = ("MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+
+# Sixteen threads hold a small block at the same moment, which makes glibc open heaps for them.
+SCRIPT = """
+import ctypes, re, sys, tempfile, threading
+from danzar.heap import share_heaps
+if sys.argv[1] == "shared":
+    print(share_heaps())
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+libc.malloc_info.argtypes = (ctypes.c_int, ctypes.c_void_p)
+libc.fclose.argtypes = (ctypes.c_void_p,)
+together = threading.Barrier(16)
+def take():
+    for _ in range(50):
+        together.wait()
+        libc.malloc(2000)
+threads = [threading.Thread(target=take) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+with tempfile.NamedTemporaryFile() as told:
+    stream = libc.fopen(told.name.encode(), b"w")
+    libc.malloc_info(0, stream)
+    libc.fclose(stream)
+    print(len(re.findall("<heap ", open(told.name).read())))
+"""
+
+
+def heaps(how):
+    kept = {name: value for name, value in os.environ.items() if name not in OWNERS_CHOICE}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, how],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=kept,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(not GLIBC, reason="only glibc has heaps for threads")
+def test_all_threads_share_two_heaps():
+    said, count = heaps("shared")
+    assert said == "True"
+    assert int(count) <= 2
+    assert int(heaps("as it is")[0]) > 2
+
+
+@pytest.mark.parametrize("name", OWNERS_CHOICE)
+def test_what_the_owner_chose_stays(monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    assert not share_heaps()
