@@ -36,6 +36,8 @@ class DanzarBot(commands.Bot):
 
     def __init__(self, settings: DiscordSettings) -> None:
         """Prepare; nothing is sent before ``start``."""
+        # It never speaks: the libraries for that are not missed.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             command_prefix=settings.command_prefix,
             intents=make_intents(),
