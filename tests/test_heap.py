@@ -38,6 +38,31 @@ with tempfile.NamedTemporaryFile() as told:
 """
 
 
+# What a search for garbage looks through, before and after; and whether it still finds any.
+SEARCH = """
+import gc
+import danzar.app
+from danzar.heap import set_imports_apart
+gc.collect()
+print(len(gc.get_objects()))
+set_imports_apart()
+print(len(gc.get_objects()))
+garbage = []
+garbage.append(garbage)
+del garbage
+print(gc.collect())
+"""
+
+
+def test_searches_for_garbage_leave_out_what_was_imported_and_find_what_is_new():
+    command = [sys.executable, "-W", "ignore", "-c", SEARCH]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=120)
+    before, after, found = map(int, done.stdout.split())
+    assert before > 50_000
+    assert after < before / 100
+    assert found >= 1
+
+
 def heaps(how):
     kept = {name: value for name, value in os.environ.items() if name not in OWNERS_CHOICE}
     done = subprocess.run(

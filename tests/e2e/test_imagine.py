@@ -34,6 +34,13 @@ def imagine_demo(tmp_path_factory, tiny_pipelines):
     limits = {"max_steps": 150, "max_count": 8, "progress_interval_s": 1, "preview_interval_s": 2}
     write(root, "models", {"use": use, "models": models})
     write(root, "bot_config", {"imagine": limits})
+    # A video is planned as its published model would be: on a smaller card it needs much host RAM,
+    # which a machine that runs tests may not have.
+    cards = [
+        {"name": "NVIDIA GeForce RTX 4070", "memory": "12 GiB"},
+        {"name": "NVIDIA GeForce RTX 4090", "memory": "24 GiB"},
+    ]
+    write(root, "vram_config", {"telemetry": {"simulated_cards": cards}})
     with running_demo(root / "data", "--config", str(root / "config")) as running:
         yield running
 

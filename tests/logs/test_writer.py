@@ -5,13 +5,14 @@ import pytest
 
 from danzar.logs.ring import Ring
 from danzar.logs.writer import LogWriter
-from danzar.request_id import request
+from danzar.request_id import request, set_request_id
 
 
 @pytest.fixture
 def opened():
     """Makes writers, each with a logger of its own, and closes them."""
     made = []
+    set_request_id(None)  # Tests share one context: one before may have left an id.
 
     def open_writer(*sinks, **options):
         writer = LogWriter(sinks, secrets=("s3cret-value",), **options)
