@@ -6,13 +6,14 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import aiohttp
 import discord
 from discord.ext import commands
 
 from cogs.incidents_buttons import incident_buttons
-from cogs.incidents_render import incident_embed
+from cogs.incidents_render import incident_embed, is_about
 from danzar.config.bot import DiscordSettings
 from danzar.incidents.book import IncidentBook
 from danzar.incidents.record import IncidentRecord, Place
@@ -23,6 +24,9 @@ _TIMEOUT_S = 20.0
 _RETRY_S = 30.0
 _MOST_PENDING = 50
 _SHOWN_BYTES = 12
+# Where a message is looked for that nobody noted: so many, from so long before its incident on.
+_LOOKED_THROUGH = 25
+_CLOCKS_APART = timedelta(minutes=1)
 
 
 class AlertsPoster:
@@ -162,6 +166,10 @@ class AlertsPoster:
         if channel is None:
             log.warning("there is no channel %r for alerts", self._settings.alert_channel)
             return None
+        earlier = await self._unnoted(channel, record)
+        if earlier is not None:
+            await earlier.edit(embed=embed, view=incident_buttons(record))
+            return channel.id, earlier.id
         role = find_alert_role(channel.guild, self._settings.alert_role)
         mentioned = role if mention and record.is_open else None
         mentions = discord.AllowedMentions(
@@ -174,6 +182,19 @@ class AlertsPoster:
             allowed_mentions=mentions,
         )
         return channel.id, sent.id
+
+    async def _unnoted(
+        self, channel: discord.TextChannel, record: IncidentRecord
+    ) -> discord.Message | None:
+        """Its message, where one was sent and not noted: Danzar ended, or no answer came."""
+        since = record.opened_at - _CLOCKS_APART
+        try:
+            async for message in channel.history(limit=_LOOKED_THROUGH, after=since):
+                if message.author == self._bot.user and is_about(message, record.number):
+                    return message
+        except discord.Forbidden:
+            log.debug("the alert channel's history may not be read")
+        return None
 
     def _drop(self, number: int) -> None:
         del self._pending[number]

@@ -39,7 +39,13 @@ def incident_embed(record: IncidentRecord) -> discord.Embed:
     )
     for name, text in _fields(record):
         embed.add_field(name=name, value=text[:_LONGEST_FIELD], inline=False)
-    return embed.set_footer(text=f"Incident {record.number} · {_state(record)}")
+    return embed.set_footer(text=f"{_mark(record.number)}{_state(record)}")
+
+
+def is_about(message: discord.Message, number: int) -> bool:
+    """Whether a message of Danzar shows that incident."""
+    footers = (embed.footer.text or "" for embed in message.embeds)
+    return any(footer.startswith(_mark(number)) for footer in footers)
 
 
 def render_incidents(
@@ -69,6 +75,10 @@ def muted_text(record: IncidentRecord) -> str:
         f"🔕 No new messages about incident {record.number} {_until(record)}. It is still "
         "followed, and in the digest. `!gpu incidents unmute` takes it back."
     )
+
+
+def _mark(number: int) -> str:
+    return f"Incident {number} · "
 
 
 def _headline(record: IncidentRecord) -> str:

@@ -29,6 +29,7 @@ from danzar.config.settings import Config
 from danzar.desk import open_desk
 from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
+from danzar.heap import set_imports_apart
 from danzar.incidents.digest import local_in
 from danzar.jobs.control import job_routes
 from danzar.optimizer.benchmark import Bench
@@ -73,6 +74,7 @@ async def run_bot(config: Config, token: str) -> None:
 
             await stack.enter_async_context(open_api(services))
         preload(services)
+        set_imports_apart()
         async with bot:
             await bot.start(token)
 

@@ -9,6 +9,7 @@ from functools import partial
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.desk import Routes, open_desk
+from danzar.heap import set_imports_apart
 from danzar.http.api import make_api
 from danzar.http.api_keys import FILE, ApiKeys
 from danzar.http.api_parts import ApiParts
@@ -43,6 +44,7 @@ async def run_server(config: Config, routes: Routes, on_address: Callable[[str],
         await stack.enter_async_context(open_desk(services, routes, None))
         preload(services)
         on_address(await stack.enter_async_context(open_api(services)))
+        set_imports_apart()
         await asyncio.Event().wait()
 
 

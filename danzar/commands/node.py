@@ -12,7 +12,7 @@ from danzar.config.settings import Config
 from danzar.core.device import DeviceKind
 from danzar.desk import open_desk
 from danzar.errors import BadInput
-from danzar.heap import share_heaps
+from danzar.heap import set_imports_apart, share_heaps
 from danzar.keys.queue_url import check_queue_url
 from danzar.services import open_services, preload, telemetry_of
 
@@ -61,6 +61,7 @@ async def run(config: Config) -> None:
         async with open_services(config) as services, open_desk(services, control_routes, None):
             if config.bot.node.preload:
                 preload(services)
+            set_imports_apart()
             log.info("node %s takes jobs", services.nodes.name)
             await leave.wait()
             log.info("node %s takes no more jobs and finishes those that run", services.nodes.name)

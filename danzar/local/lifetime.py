@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 import psutil
 
-PARENT_PERIOD_S = 2.0
-
 
 def end_with_parent() -> asyncio.Event:
     """An event that is set when standard input closes or the parent process is gone.
@@ -40,12 +38,10 @@ def _wait_for_stdin(finish: Callable[[], None]) -> None:
 
 
 def _wait_for_parent(finish: Callable[[], None]) -> None:
+    # Without a timeout: each one that passed would leave an exception and its frames behind, which
+    # hold each other; every two seconds, that were megabytes until Python looked for them.
     with contextlib.suppress(psutil.Error):
         parent = psutil.Process().parent()
-        while parent is not None:
-            try:
-                parent.wait(timeout=PARENT_PERIOD_S)
-                break
-            except psutil.TimeoutExpired:
-                continue
+        if parent is not None:
+            parent.wait()
     finish()

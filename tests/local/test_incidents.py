@@ -13,6 +13,7 @@ from danzar.bot import DanzarBot
 from danzar.config.bot import DiscordSettings
 from danzar.core.incident import IncidentRules
 from danzar.core.ledger import Ledger
+from danzar.errors import StoreFailed
 from danzar.gpu_memory import GpuMemoryManager
 from danzar.incidents.book import IncidentBook, Keeping
 from danzar.incidents.causes import Causes
@@ -148,6 +149,23 @@ async def test_what_ended_while_the_bot_was_off_is_closed_in_its_message(
     async with danzar(local, cards, tmp_path) as run:
         await run.game(0)
         last = await run.until(footer="closed", body="while Danzar was not looking")
+    assert last["id"] == first["id"]
+
+
+async def test_a_message_that_was_sent_but_not_noted_is_found_again(
+    local, page, cards, tmp_path, monkeypatch
+):
+    async def lost(*_) -> None:
+        raise StoreFailed("the disk is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(IncidentStore, "save_place", lost)
+        async with danzar(local, cards, tmp_path) as run:
+            await run.game(11)
+            first = await run.until(footer="open")
+    async with danzar(local, cards, tmp_path) as run:
+        await run.game(0)
+        last = await run.until(footer="closed")
     assert last["id"] == first["id"]
 
 
