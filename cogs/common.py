@@ -31,9 +31,14 @@ def is_operator(user: discord.abc.User, role_name: str) -> bool:
     return any(role.name.casefold() == role_name.casefold() for role in user.roles)
 
 
+def actor_name(user: discord.abc.User) -> str:
+    """A person, as the audit names people."""
+    return f"{user.name} ({user.id})"
+
+
 def actor_of(ctx: commands.Context[Any]) -> str:
     """Who gave a command, as the audit names people."""
-    return f"{ctx.author.name} ({ctx.author.id})"
+    return actor_name(ctx.author)
 
 
 async def answer_error(interaction: discord.Interaction[Any], error: Exception) -> None:

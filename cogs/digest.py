@@ -19,8 +19,9 @@ from cogs.common import SAFE_MENTIONS, add_to_group, answer_error, remove_from_g
 from cogs.incidents import find_alert_channel
 from danzar.config.bot import DiscordSettings
 from danzar.errors import DanzarError, StoreFailed
-from danzar.incidents.digest import DigestFacts, Local, digest_sections, due_day, next_due
+from danzar.incidents.digest import DigestFacts, digest_sections, due_day
 from danzar.incidents.store import IncidentStore
+from danzar.local_days import Local, next_due
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import discord
 import msgspec
 
 from cogs.buttons import Button, Press
-from cogs.common import is_operator, render_error
+from cogs.common import actor_name, is_operator, render_error
 from cogs.imagine_buttons import PictureButtons
 from cogs.imagine_message import Look, NamedBytes, PictureMessage
 from cogs.imagine_render import (
@@ -312,10 +312,8 @@ class PictureReply:
         self.stop("stopped")
         await interaction.response.defer()
         if interaction.user.id != self._asker.id:
-            actor, whose = interaction.user, self._asker
-            await self._rules.audit(
-                f"{actor.name} ({actor.id})", "imagine stop", f"of {whose.name} ({whose.id})"
-            )
+            actor, whose = actor_name(interaction.user), actor_name(self._asker)
+            await self._rules.audit(actor, "imagine stop", f"of {whose}")
 
     async def _on_expiry(self) -> None:
         labels = [label for label, _ in self._next_requests()]

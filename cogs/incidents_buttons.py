@@ -5,7 +5,7 @@ from typing import Any, Protocol, Self
 
 import discord
 
-from cogs.common import NotOperator, answer_error, is_operator
+from cogs.common import NotOperator, actor_name, answer_error, is_operator
 from danzar.errors import DanzarError
 from danzar.incidents.record import IncidentRecord
 
@@ -64,7 +64,7 @@ class IncidentButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=_T
             refusal = NotOperator(f"This needs the role “{role}”.")
             await answer_error(interaction, refusal)
         elif cog is not None:
-            actor = f"{interaction.user.name} ({interaction.user.id})"
+            actor = actor_name(interaction.user)
             try:
                 text = await cog.change_mute(self.number, self.act, actor)
             except DanzarError as exc:

@@ -30,8 +30,8 @@ from danzar.desk import open_desk
 from danzar.discord_api import use_discord_api
 from danzar.graph import Levels
 from danzar.heap import set_imports_apart
-from danzar.incidents.digest import local_in
 from danzar.jobs.control import job_routes
+from danzar.local_days import local_in
 from danzar.optimizer.benchmark import Bench
 from danzar.optimizer.serve import optimizer_routes
 from danzar.resources.serve import resource_routes

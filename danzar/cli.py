@@ -19,7 +19,7 @@ from danzar.commands.maintenance_cli import add_commands as add_maintenance_comm
 from danzar.commands.node_cli import add_commands as add_node_commands
 from danzar.commands.optimizer_cli import add_commands as add_optimizer_commands
 from danzar.commands.resources_cli import add_commands as add_resource_commands
-from danzar.errors import DanzarError
+from danzar.errors import DanzarError, first_error
 
 DEBUG_VARIABLE = "DANZAR_DEBUG"
 # What typer exits with after Ctrl-C.
@@ -79,7 +79,7 @@ def main() -> int:
     except Exception as exc:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        hint = "" if isinstance(terminal.first_error(exc), DanzarError) else _debug_hint()
+        hint = "" if isinstance(first_error(exc), DanzarError) else _debug_hint()
         terminal.fail(f"{terminal.one_line(exc)}{hint}")
     return 1
 

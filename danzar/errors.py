@@ -109,3 +109,11 @@ class BadVideo(BadInput):
 
 class BadUrl(BadInput):
     """The address is malformed or not on the owner's allow-list."""
+
+
+def first_error(error: BaseException) -> BaseException:
+    """The error inside groups of errors: the first one with a message for people, if any."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [first_error(inner) for inner in error.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, DanzarError)), leaves[0])

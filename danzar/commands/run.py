@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import discord
 
 from danzar.app import run_bot
-from danzar.commands.terminal import first_error
 from danzar.config.settings import Config
-from danzar.errors import DanzarError
+from danzar.errors import DanzarError, first_error
 from danzar.local.lifetime import end_with_parent
 
 TOKEN_VARIABLE = "DISCORD_TOKEN"  # noqa: S105 - the name, not the secret

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from danzar.errors import ConfigError, DanzarError
+from danzar.errors import ConfigError, DanzarError, first_error
 from danzar.heap import share_heaps
 
 JSON_VERSION = 1
@@ -47,14 +47,6 @@ def byte_progress(label: str) -> Iterator[Progress]:
         *columns, console=screen, transient=True, disable=not screen.is_terminal
     ) as progress:
         yield progress
-
-
-def first_error(error: BaseException) -> BaseException:
-    """The error inside groups of errors: the first one with a message for people, if any."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    leaves = [first_error(inner) for inner in error.exceptions]
-    return next((leaf for leaf in leaves if isinstance(leaf, DanzarError)), leaves[0])
 
 
 def one_line(error: BaseException) -> str:

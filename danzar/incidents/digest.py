@@ -1,13 +1,14 @@
 """When the daily digest is due, and what it says. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta
 
 from danzar.broker.news import LoadOutcome, RequestOutcome
 from danzar.explain.memory_text import format_duration
 from danzar.incidents.day import DayFigures
 from danzar.incidents.record import IncidentRecord, Mute
+from danzar.local_days import Local
 from danzar.units import format_gib
 
 # A digest that is later than this is left out.
@@ -15,8 +16,6 @@ CATCH_UP_S = 6 * 3600.0
 _MOST_INCIDENTS = 10
 # More than this between the start of the figures and 24 hours ago, and it is said.
 _WHOLE_DAY_S = 86_400.0 - 900.0
-Local = Callable[[datetime], datetime]
-"""A naive local time as an aware one, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +61,6 @@ def due_day(now: datetime, at: time, last: date | None, local: Local) -> date | 
         if 0 <= late_s < CATCH_UP_S and (last is None or day > last):
             return day
     return None
-
-
-def next_due(now: datetime, at: time, local: Local) -> datetime:
-    """The next time, after ``now``, at which a digest may be due."""
-    days = (now.date() + timedelta(days=n) for n in range(3))
-    moments = (local(datetime.combine(day, at)) for day in days)
-    return next(moment for moment in moments if moment > now)
-
-
-def local_in(zone: tzinfo | None) -> Local:
-    """Local times of a zone; ``None`` is this machine's."""
-
-    def local(naive: datetime) -> datetime:
-        # As UTC: the difference of two times of one zone ignores what its clocks did in between.
-        return (naive.astimezone() if zone is None else naive.replace(tzinfo=zone)).astimezone(UTC)
-
-    return local
 
 
 def digest_sections(facts: DigestFacts) -> tuple[Section, ...]:

@@ -14,7 +14,7 @@ import msgspec
 
 from danzar.config.places import data_folder
 from danzar.config.settings import Config
-from danzar.errors import DanzarError
+from danzar.errors import DanzarError, first_error
 from danzar.logs.files import FOLDER, RotatedFile
 from danzar.logs.line import LogLine
 from danzar.logs.ring import RING
@@ -80,7 +80,7 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as exc:
-        expected = _leaf(exc)
+        expected = first_error(exc)
         if isinstance(expected, DanzarError):
             log.critical("danzar %s can't go on: %s", name, expected)
         else:
@@ -88,14 +88,6 @@ def _told(name: str) -> Iterator[None]:
         raise
     finally:
         log.info("danzar %s ends", name)
-
-
-def _leaf(error: BaseException) -> BaseException:
-    """The first error with a message for people inside groups of errors, or any of them."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    leaves = [_leaf(inner) for inner in error.exceptions]
-    return next((leaf for leaf in leaves if isinstance(leaf, DanzarError)), leaves[0])
 
 
 def _to_ring(lines: Sequence[LogLine]) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from pathlib import Path
 
 from danzar.config.logs import MaintenanceSettings
+from danzar.local_days import local_in, next_due
 from danzar.maintenance.backup import Source, make_backup
 from danzar.maintenance.databases import drop_oldest
 from danzar.maintenance.errors import BackupFailed
@@ -18,22 +19,13 @@ _NAMES = "danzar-*.zip"
 _LONGEST_SLEEP_S = 60.0  # so that a clock that is set is noticed
 
 
-def next_time(now: datetime, at: str) -> datetime:
-    """The first moment after ``now`` at which a clock shows ``at`` (``HH:MM``). Pure.
-
-    On the day of a switch to or from summer time it may be an hour off.
-    """
-    hour, minute = map(int, at.split(":"))
-    today = datetime.combine(now.date(), time(hour, minute), now.tzinfo)
-    return today if today > now else today + timedelta(days=1)
-
-
 async def back_up_daily(source: Source, settings: MaintenanceSettings) -> None:
     """Until cancelled; over at once where no time is set. One that fails is told in the log."""
     if settings.backup_at is None:
         return
+    at, local = time.fromisoformat(settings.backup_at), local_in(None)
     while True:
-        await _sleep_until(next_time(datetime.now().astimezone(), settings.backup_at))
+        await _sleep_until(next_due(datetime.now().astimezone(), at, local))
         await asyncio.to_thread(back_up_once, source, settings.keep_backups)
 
 

@@ -27,11 +27,12 @@ from danzar.graph import Levels, UseHistory
 from danzar.incidents.book import IncidentBook, Keeping
 from danzar.incidents.causes import Causes
 from danzar.incidents.day import DayLog
-from danzar.incidents.digest import DigestFacts, local_in
+from danzar.incidents.digest import DigestFacts
 from danzar.incidents.record import Clocks
 from danzar.incidents.store import IncidentStore
 from danzar.inference import Placed
 from danzar.inference_fake import ScriptedInference
+from danzar.local_days import local_in
 from danzar.monitor import MemoryMonitor
 from danzar.store import Store
 from danzar.telemetry.sampler import Sampler

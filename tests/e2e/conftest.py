@@ -16,18 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.browser import FLAGS
 from tests.e2e.page import ChatPage
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 180
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @dataclass
@@ -114,7 +107,7 @@ def chromium():
     if path is None:
         pytest.skip("Chromium is not installed: apt install chromium")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
 

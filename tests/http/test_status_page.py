@@ -25,20 +25,12 @@ from danzar.incidents.record_json import record_json
 from danzar.jobs.contract import JobState, JobView
 from danzar.logs.line import LogLine
 from danzar.logs.ring import Ring
+from tests.browser import CHROMIUM, FLAGS
 from tests.gpu_memory.cards import cpu, gib, gpu, memories, seed_ledger
 from tests.http.status_rig import EMPTY, parts_of
 from tests.http.test_status import PLANNER
 from tests.local.panel_status import VIEWS
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.asyncio(loop_scope="module"),

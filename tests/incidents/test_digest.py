@@ -22,10 +22,9 @@ from danzar.incidents.digest import (
     DigestFacts,
     digest_sections,
     due_day,
-    local_in,
-    next_due,
 )
 from danzar.incidents.record import IncidentRecord
+from danzar.local_days import local_in, next_due
 from danzar.workers.contract import Generated
 from tests.gpu_memory.cards import gpu, memories
 

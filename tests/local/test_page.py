@@ -1,7 +1,6 @@
 """The page in a real browser."""
 
 import contextlib
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -13,18 +12,9 @@ from danzar.discord_api import use_discord_api
 from danzar.local.server import running
 from danzar.local.settings import Limits, LocalSettings
 from danzar.units import GIB, MIB
+from tests.browser import CHROMIUM, FLAGS
 from tests.local import panel_status
 from tests.local.rig import TOKEN, make_bot, online
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 pytestmark = [
     pytest.mark.browser,

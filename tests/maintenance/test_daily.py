@@ -1,11 +1,12 @@
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 import pytest
 
+from danzar.local_days import local_in, next_due
 from danzar.maintenance.backup import Source
-from danzar.maintenance.daily import back_up_once, next_time
+from danzar.maintenance.daily import back_up_once
 
 
 @pytest.mark.parametrize(
@@ -13,7 +14,7 @@ from danzar.maintenance.daily import back_up_once, next_time
     [("03:59:59", (31, 4)), ("04:00:00", (1, 4)), ("18:00:00", (1, 4))],
 )
 def test_a_backup_is_due_at_the_next_such_time(now, then):
-    due = next_time(datetime.fromisoformat(f"2026-01-31T{now}+00:00"), "04:00")
+    due = next_due(datetime.fromisoformat(f"2026-01-31T{now}+00:00"), time(4), local_in(UTC))
     assert (due.day, due.hour) == then
     assert due.tzinfo is UTC
 
