@@ -57,7 +57,6 @@ class Alert:
     at: datetime
 
 
-OnAlert = Callable[[Alert], Awaitable[None]]
 OnCheck = Callable[[OpenIncidents, Sequence[IncidentChange], float], Awaitable[None]]
 """Hears of every check: the incidents, what changed, and when (monotonic seconds)."""
 Source = Callable[[], Iterable[Observation]]
@@ -92,7 +91,6 @@ class MemoryMonitor:
         self._open: OpenIncidents = NONE_OPEN
         self._alerts: deque[Alert] = deque(maxlen=_KEPT_ALERTS)
         self._settled_s = 0.0
-        self._listeners: list[OnAlert] = []
         self._followers: list[OnCheck] = []
         self._sources: list[Source] = []
 
@@ -115,12 +113,8 @@ class MemoryMonitor:
         """A device's level at the last check; ``None`` where it was never checked."""
         return self._pressure.get(uuid)
 
-    def add_listener(self, listener: OnAlert) -> None:
-        """Have ``listener`` called with every alert, one after the other."""
-        self._listeners.append(listener)
-
     def add_follower(self, follower: OnCheck) -> None:
-        """Have ``follower`` called after every check, before the listeners."""
+        """Have ``follower`` called after every check."""
         self._followers.append(follower)
 
     def restore(self, incidents: OpenIncidents) -> None:
@@ -155,19 +149,17 @@ class MemoryMonitor:
             await self._wait(switches)
 
     async def check(self) -> tuple[Alert, ...]:
-        """Look at the newest figures once, tell the listeners what changed, and return it."""
+        """Look at the newest figures once, tell the followers what changed, and return it."""
         now_s = self._now_s()
         seen = self._observe(now_s)
         self._open, changes = follow_incidents(self._open, seen, now_s, self.rules)
-        for follower in self._followers:
-            await follower(self._open, changes, now_s)
+        await self._tell(changes, now_s)
         alerts = tuple(self._alert(change, now_s) for change in changes)
         for alert in alerts:
             if alert.change in _QUIET:
                 continue
             self._alerts.append(alert)
             log.warning("incident %s %s: %s", alert.incident.number, alert.change, alert.text)
-            await self._tell(alert)
         return alerts
 
     async def _switch(self, *, enabled: bool) -> None:
@@ -190,12 +182,12 @@ class MemoryMonitor:
         except TimeoutError:
             return
 
-    async def _tell(self, alert: Alert) -> None:
-        for listener in self._listeners:
+    async def _tell(self, changes: Sequence[IncidentChange], now_s: float) -> None:
+        for follower in self._followers:
             try:
-                await listener(alert)
+                await follower(self._open, changes, now_s)
             except Exception:
-                log.exception("an alert could not be delivered: %s", alert.text)
+                log.exception("what the cards' check found could not be passed on")
 
     # --- what is seen ----------------------------------------------------------------------
 

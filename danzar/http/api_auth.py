@@ -9,11 +9,11 @@ from fastapi.requests import HTTPConnection
 
 from danzar.config.api import ApiSettings, is_loopback
 from danzar.http.api_errors import ApiError
+from danzar.http.api_hosts import is_forwarded
 from danzar.http.api_keys import ApiKey, KeyLimits
 from danzar.http.api_parts import ApiParts, Parts
 
 _BEARER = "bearer"
-_FORWARDED = ("forwarded", "x-forwarded-for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,9 @@ async def _caller(connection: HTTPConnection, parts: ApiParts) -> Caller:
 
 async def _is_open(connection: HTTPConnection, parts: ApiParts) -> bool:
     """Whether this machine's programs need no key: there never was one, nor is a proxy between."""
-    forwarded = any(name in connection.headers for name in _FORWARDED)
-    return is_loopback(parts.settings.host) and not forwarded and not await parts.keys.any_exists()
+    if not is_loopback(parts.settings.host) or is_forwarded(connection.headers):
+        return False
+    return not await parts.keys.any_exists()
 
 
 def _limits(own: KeyLimits, common: ApiSettings) -> Limits:

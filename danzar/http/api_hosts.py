@@ -11,6 +11,17 @@ from urllib.parse import urlsplit
 
 from danzar.config.api import ApiSettings, is_loopback
 
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+def is_forwarded(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy says that it asks for somebody else.
+
+    Args:
+        headers: A mapping that knows a name in every spelling.
+    """
+    return any(name in headers for name in _FORWARDED)
+
 
 def why_refused(
     headers: Mapping[str, str], scheme: str, settings: ApiSettings, own_names: Collection[str] = ()

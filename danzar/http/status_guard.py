@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from danzar.config.api import is_loopback
 from danzar.config.bot import HttpSettings
 from danzar.errors import BadInput, DanzarError, ModelMissing
-from danzar.http.api_hosts import is_own_name
+from danzar.http.api_hosts import is_forwarded, is_own_name
 from danzar.http.api_keys import ApiKey
 from danzar.http.status_failures import Failures
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 PUBLIC = frozenset({"/health", "/ready"})
 METRICS = "/metrics"
 LOOPBACK = "127.0.0.1"
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -202,7 +201,7 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
 
 def _is_this_machine(request: web.Request) -> bool:
     """Whether a program of this machine asks, and for itself: a proxy adds headers, or a name."""
-    if any(name in request.headers for name in _FORWARDED):
+    if is_forwarded(request.headers):
         return False
     if not is_own_name(request.headers.get(hdrs.HOST, ""), LOOPBACK, (), ()):
         return False

@@ -19,11 +19,6 @@ class Ring:
         self._lock = threading.Lock()
         self._last_number = 0
 
-    @property
-    def last_number(self) -> int:
-        """Of the newest line; 0 before the first."""
-        return self._last_number
-
     def add(self, line: LogLine) -> None:
         """Put a line in, under the next number."""
         with self._lock:

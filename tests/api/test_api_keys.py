@@ -100,8 +100,9 @@ async def test_from_the_first_key_on_everybody_needs_one(rig):
     assert (await ask(rig.url, "GET", "/models")).status == 401
 
 
-async def test_what_came_through_a_proxy_needs_a_key_always(rig):
-    answer = await ask(rig.url, "GET", "/models", headers={"X-Forwarded-For": "203.0.113.7"})
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+async def test_what_came_through_a_proxy_needs_a_key_always(rig, name):
+    answer = await ask(rig.url, "GET", "/models", headers={name: "203.0.113.7"})
     assert answer.status == 401
 
 

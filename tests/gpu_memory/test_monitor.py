@@ -46,11 +46,11 @@ class Rig:
             wall_clock=lambda: NOON,
             **options,
         )
-        self.told: list = []
-        self.monitor.add_listener(self.hear)
 
-    async def hear(self, alert) -> None:
-        self.told.append(alert)
+    @property
+    def told(self) -> list:
+        """Every alert so far."""
+        return list(self.monitor.alerts)
 
     async def at(self, at_s: float, *snapshots):
         self.at_s = at_s
@@ -169,27 +169,32 @@ async def test_the_past_is_bounded():
     assert rig.monitor.alerts[-1].incident.number == 300
 
 
-async def test_a_listener_that_fails_stops_neither_the_others_nor_the_monitor(caplog):
+async def test_a_follower_that_fails_stops_neither_the_others_nor_the_monitor(caplog):
     rig = Rig()
+    heard = []
 
-    async def broken(_alert) -> None:
-        raise RuntimeError("no network")
+    async def broken(_state, _changes, _now_s) -> None:
+        raise RuntimeError("no disk")
 
-    rig.monitor.add_listener(broken)
-    rig.monitor.add_listener(rig.hear)
+    async def follow(_state, changes, _now_s) -> None:
+        heard.extend(changes)
+
+    rig.monitor.add_follower(broken)
+    rig.monitor.add_follower(follow)
     await rig.at(0, gpu(1, 0.5))
-    assert len(rig.told) == 2
-    assert "could not be delivered" in caplog.text
+    assert [c.change for c in heard] == [a.change for a in rig.told] == [Change.OPENED]
+    assert "no disk" in caplog.text
 
 
 async def test_it_is_switched_both_ways_while_it_runs():
     rig = Rig(enabled=False, interval_s=3600.0)
     heard = asyncio.Event()
 
-    async def ring(_alert) -> None:
-        heard.set()
+    async def ring(_state, changes, _now_s) -> None:
+        if changes:
+            heard.set()
 
-    rig.monitor.add_listener(ring)
+    rig.monitor.add_follower(ring)
     rig.figures.show(gpu(1, 0.5))
     async with asyncio.timeout(SOON_S), asyncio.TaskGroup() as group:
         task = group.create_task(rig.monitor.run())
@@ -211,12 +216,12 @@ async def test_it_checks_again_after_each_interval():
     rig = Rig(interval_s=0.001)
     heard = asyncio.Event()
 
-    async def ring(alert) -> None:
-        if alert.change is Change.CLOSED:
+    async def ring(_state, changes, _now_s) -> None:
+        if any(change.change is Change.CLOSED for change in changes):
             heard.set()
         rig.figures.show(gpu(1, 9.0))
 
-    rig.monitor.add_listener(ring)
+    rig.monitor.add_follower(ring)
     rig.figures.show(gpu(1, 0.5))
     async with asyncio.timeout(SOON_S), asyncio.TaskGroup() as group:
         task = group.create_task(rig.monitor.run())
