@@ -1,5 +1,6 @@
 """``danzar keys ...``: certificates and users of the queue, and keys of the HTTP API. Light."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -73,6 +74,7 @@ def _init(  # noqa: PLR0913 - one for each option
     wish = Wish(tuple(host), (main, *(node or ())), port)
     facts = init_home(home, wish, datetime.now(UTC), force=force)
     keys.print_next_steps(home, facts)
+    _note(out, config, "keys.init", ", ".join(facts.nodes))
 
 
 def _node(
@@ -90,6 +92,7 @@ def _node(
     before = keys.operators_bytes(home)
     facts = add_node(home, name, datetime.now(UTC), operator=operator, force=force)
     keys.print_changed(home, facts, (name,), before)
+    _note(out, config, "keys.node", f"{name}{', may command nodes' if operator else ''}")
 
 
 def _renew(
@@ -108,6 +111,7 @@ def _renew(
     facts = renew(home, names or (), also or (), datetime.now(UTC))
     changed = tuple(name for name in names or facts.nodes if name != SERVER)
     keys.print_changed(home, facts, changed, before)
+    _note(out, config, "keys.renew", ", ".join(names or ("all",)))
 
 
 def _remove(name: NodeArgument, out: OutOption = None, config: ConfigOption = None) -> None:
@@ -119,6 +123,16 @@ def _remove(name: NodeArgument, out: OutOption = None, config: ConfigOption = No
     before = keys.operators_bytes(home)
     facts = remove_node(home, name)
     keys.print_changed(home, facts, (), before)
+    _note(out, config, "keys.remove", name)
+
+
+def _note(out: Path | None, config: Path | None, action: str, detail: str) -> None:
+    """Write a line into the audit of the bot whose data the keys lie with; elsewhere is none."""
+    from danzar.commands.noted import note
+    from danzar.config.load import load_config
+
+    if out is None:
+        asyncio.run(note(load_config(config), action, detail))
 
 
 def _show(out: OutOption = None, as_json: JsonOption = False, config: ConfigOption = None) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from danzar.app import control_routes, make_cogs
 from danzar.bot import DanzarBot
@@ -111,12 +112,15 @@ COMMANDS = {
     "jobs cancel": "jobs.cancel",
     "keys add": "keys.add",
     "keys revoke": "keys.revoke",
+    "keys init": "keys.init",
+    "keys node": "keys.node",
+    "keys renew": "keys.renew",
+    "keys remove": "keys.remove",
+    "keys make": NO_BOT,
     "backup": NO_BOT,
     "support-bundle": NO_BOT,
     "restore": "restore",
 }
-# Certificates of nodes are made at home, beside no bot: the folder and Redis have their own record.
-KEY_COMMANDS = {"keys init", "keys make", "keys node", "keys renew", "keys remove"}
 
 
 @pytest.fixture
@@ -215,7 +219,7 @@ def is_for_operators(command) -> bool:
 
 def test_every_command_of_the_command_line_is_in_the_list():
     changing = {name for name in names_of(command_line) if name not in READING_COMMANDS}
-    assert changing - KEY_COMMANDS == set(COMMANDS)
+    assert changing == set(COMMANDS)
 
 
 READING_COMMANDS = {
@@ -255,6 +259,25 @@ async def test_commands_without_a_bot_write_the_audit_themselves(config):
         "keys.revoke",
     ]
     assert text not in str(lines)
+
+
+def test_who_may_join_the_queue_is_in_the_audit_of_the_bot_beside_the_keys(config, tmp_path):
+    def keys(*arguments):
+        result = CliRunner().invoke(command_line, ["keys", *map(str, arguments)])
+        assert result.exit_code == 0, result.output
+
+    beside = ("--config", config.folder)
+    keys("init", "--host", "192.168.1.10", "--node", "pc2", *beside)
+    keys("node", "pc3", "--operator", *beside)
+    keys("renew", "pc2", *beside)
+    keys("remove", "pc3", *beside)
+    keys("init", "--host", "192.168.1.10", "--out", tmp_path / "elsewhere", *beside)
+    assert [(line["action"], line["detail"]) for line in audit_of(config)] == [
+        ("keys.init", "main, pc2"),
+        ("keys.node", "pc3, may command nodes"),
+        ("keys.renew", "pc2"),
+        ("keys.remove", "pc3"),
+    ]
 
 
 def audit_of(config):
