@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
+import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -55,7 +57,7 @@ class Database:
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as exc:
-            raise StoreFailed(f"{name} {path} can't be opened: {exc}") from exc
+            raise StoreFailed(f"{name} {path} can't be opened: {failure_text(exc, path)}") from exc
         try:
             await connection.execute(BOUND_WAL)
             yield cls(connection, name)
@@ -79,7 +81,7 @@ class Database:
                 await self._connection.execute("COMMIT")
             except (sqlite3.Error, ValueError) as exc:
                 await self._roll_back()
-                raise StoreFailed(f"{self._name} can't be written: {exc}") from exc
+                raise StoreFailed(f"{self._name} can't be written: {failure_text(exc)}") from exc
             except BaseException:
                 await self._roll_back()
                 raise
@@ -88,6 +90,28 @@ class Database:
         # A closed connection (ValueError) has nothing to take back.
         with contextlib.suppress(sqlite3.Error, ValueError):
             await self._connection.rollback()
+
+
+def failure_text(error: Exception, path: Path | None = None) -> str:
+    """In words, and what to do where that is known.
+
+    Args:
+        error: What SQLite or the system said.
+        path: The file, where SQLite's word for a full disk may be another one.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what it is in detail
+    full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC
+    if full or (code == sqlite3.SQLITE_IOERR and path is not None and _has_no_room(path)):
+        return "the disk is full; make room on it"
+    return str(error)
+
+
+def _has_no_room(path: Path) -> bool:
+    """Whether not even the memory that connections share (32 KiB) has room beside the file."""
+    try:
+        return shutil.disk_usage(path.parent).free < MIB
+    except OSError:
+        return False
 
 
 def prepare_or_begin_anew(

@@ -123,8 +123,17 @@ class Store:
             return cursor.rowcount
 
     async def audit(self, actor: str, action: str, detail: str) -> None:
-        """Note that someone did something. What looks like a secret is left out of the details."""
+        """Note that someone did something. What looks like a secret is left out of the details.
+
+        What was done stays done: a line that can't be kept is in the log instead.
+        """
         detail = shorten(redact_line(detail, known_secrets()), _MOST_DETAIL_CHARS)
+        try:
+            await self._keep_line(actor, action, detail)
+        except StoreFailed as exc:
+            log.warning("not in the audit: %s by %s, %s: %s", action, actor, detail, exc)
+
+    async def _keep_line(self, actor: str, action: str, detail: str) -> None:
         async with self.database.transaction() as connection:
             cursor = await connection.execute(
                 "INSERT INTO audit (actor, action, detail, at_s) VALUES (?, ?, ?, ?)",

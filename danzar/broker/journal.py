@@ -21,7 +21,7 @@ from typing import Any
 
 from danzar.broker.identity import ProcessIdentity, boot_id, identify, is_alive
 from danzar.core.book import LeaseState
-from danzar.database import BOUND_WAL, BUSY_TIMEOUT_S, is_damaged, remove
+from danzar.database import BOUND_WAL, BUSY_TIMEOUT_S, failure_text, is_damaged, remove
 from danzar.errors import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -249,7 +249,8 @@ def _told(act: Callable[[], None]) -> None:
     try:
         act()
     except sqlite3.Error as exc:
-        log.error("the journal of worker processes can't be written: %s", exc)  # noqa: TRY400
+        why = failure_text(exc)
+        log.error("the journal of worker processes can't be written: %s", why)  # noqa: TRY400
 
 
 def _this_process() -> ProcessIdentity:

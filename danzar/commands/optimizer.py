@@ -1,12 +1,12 @@
 """``danzar optimizer``: asks the bot that runs here, or changes the settings it will start with."""
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from danzar.commands.noted import note
 from danzar.config.changes import changes_between
 from danzar.config.draft import Draft
 from danzar.config.files import read_contents, replace_file
@@ -15,16 +15,12 @@ from danzar.config.optimizer import MemoryConfig
 from danzar.config.places import data_folder
 from danzar.config.problems import InvalidConfig
 from danzar.config.settings import Config
-from danzar.errors import BadInput, ConfigError, StoreFailed
+from danzar.errors import BadInput, ConfigError
 from danzar.live.asking import NoBot
-from danzar.live.control import WHO, find_bots
+from danzar.live.control import find_bots
 from danzar.optimizer.ask import OnProgress, ask_optimizer
 from danzar.optimizer.config_file import from_json, settings_of, to_json
-from danzar.optimizer.desk import write_line
 from danzar.optimizer.wishes import AnyWish, Configure, Status
-from danzar.store import STORE_FILE, Store
-
-log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
@@ -73,7 +69,7 @@ async def change(config: Config, wish: Configure) -> Changed:
         lines = _write(config, settings_of(wish.values))
     except InvalidConfig as exc:
         raise _refused(exc) from exc
-    await _note(config, wish.action, "; ".join(lines) or "nothing changed")
+    await note(config, f"optimizer.{wish.action}", "; ".join(lines) or "nothing changed")
     return Changed(lines, applied=False)
 
 
@@ -141,13 +137,3 @@ def _write(config: Config, settings: Mapping[str, str]) -> tuple[str, ...]:
 def _refused(error: InvalidConfig) -> BadInput:
     """All mistakes in one sentence: they are in no file that ``danzar config check`` reads."""
     return BadInput("; ".join(map(str, error.problems)) + "; nothing was changed")
-
-
-async def _note(config: Config, action: str, detail: str) -> None:
-    """The audit of a bot that does not run now; losing it does not undo what was done."""
-    path = data_folder(config) / STORE_FILE
-    try:
-        async with Store.open(path, keep_messages=config.bot.chat.keep_messages) as store:
-            await write_line(store.audit, WHO, action, detail)
-    except StoreFailed as exc:
-        log.warning("optimizer.%s is not in the audit: %s", action, exc)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from danzar.database import BOUND_WAL, BUSY_TIMEOUT_S
+from danzar.database import BOUND_WAL, BUSY_TIMEOUT_S, failure_text
 from danzar.errors import StoreFailed
 from danzar.running import running
 
@@ -49,7 +49,7 @@ async def open_commits(path: Path, name: str) -> AsyncIterator["Commits"]:
         try:
             connection = await loop.run_in_executor(thread, _connect, path)
         except sqlite3.Error as exc:
-            raise StoreFailed(f"{name} {path} can't be opened: {exc}") from exc
+            raise StoreFailed(f"{name} {path} can't be opened: {failure_text(exc, path)}") from exc
         try:
             commits = Commits(connection, thread, name)
             async with running(commits.run()):
@@ -90,7 +90,7 @@ class Commits:
             try:
                 changed = await loop.run_in_executor(self._thread, self._commit, writes)
             except sqlite3.Error as exc:
-                _settle(writes, StoreFailed(f"{self._name} can't be written: {exc}"))
+                _settle(writes, StoreFailed(f"{self._name} can't be written: {failure_text(exc)}"))
             except BaseException:
                 _settle(writes, StoreFailed(f"{self._name} was closed."))
                 raise

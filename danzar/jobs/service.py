@@ -118,12 +118,17 @@ class JobService:
 
     async def view(self, job_id: str) -> JobView:
         """As in ``Jobs``."""
-        return await self._now(job_id)
+        kept = await self._store.find(job_id)
+        return await self._elsewhere(job_id) if kept is None else await self._shown(kept)
 
     async def _now(self, job_id: str, *, over: bool = False) -> JobView:
         kept = await self._store.find(job_id)
         if kept is not None:
             return await self._view(kept, over=over)
+        return await self._elsewhere(job_id)
+
+    async def _elsewhere(self, job_id: str) -> JobView:
+        """A job that another machine accepted."""
         found = await self._board.look(job_id)
         if found is None:
             raise _missing(job_id)
@@ -160,7 +165,7 @@ class JobService:
             if kept is None:
                 raise
             await self._keeper.end_here(kept, ending)
-        return await self.view(job_id)
+        return await self._now(job_id)
 
     async def follow(self, job_id: str) -> AsyncGenerator[JobEvent]:
         """As in ``Jobs``."""
@@ -184,12 +189,15 @@ class JobService:
                     yield StateCame(view)
 
     async def _after(self, view: JobView, event: Changed | None) -> JobView:
-        """The job after news, or after silence; as it was, while the queue can't be reached."""
+        """The job after news, or after silence; as it was, while that can't be known or kept."""
         if event is not None and event.run is not None:
             return moved(view, event.run)
         try:
             return await self._now(view.job_id, over=event is not None and event.over)
         except QueueUnavailable:
+            return view
+        except StoreFailed:
+            await self._store.find(view.job_id)  # raises where it can't be read, either
             return view
 
     async def waiting(self) -> Mapping[str, int]:
@@ -206,7 +214,7 @@ class JobService:
 
     async def recent(self, limit: int = 50) -> tuple[JobView, ...]:
         """As in ``Jobs``."""
-        return tuple([await self._view(kept) for kept in await self._store.recent(limit)])
+        return tuple([await self._shown(kept) for kept in await self._store.recent(limit)])
 
     async def known_models(self) -> frozenset[str]:
         """As in ``Jobs``."""
@@ -219,6 +227,13 @@ class JobService:
     async def takers(self) -> Mapping[str, tuple[str, ...]]:
         """Nodes that take jobs now, by model; those without any were there within a day."""
         return await self._board.takers()
+
+    async def _shown(self, kept: Kept) -> JobView:
+        """For who looks: an end that can't be written down yet has not come yet."""
+        try:
+            return await self._view(kept)
+        except StoreFailed:
+            return kept.view
 
     async def _view(self, kept: Kept, *, over: bool = False) -> JobView:
         """A job of ours: what the disk says where it has ended, else what the queue says.

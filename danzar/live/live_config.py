@@ -206,10 +206,7 @@ class LiveConfig:
     async def _note(self, changes: tuple[Change, ...], who: str, action: str) -> None:
         for change in changes:
             log.info("config changed by %s: %s", who, change)
-            try:
-                await self._audit(who, action, str(change))
-            except Exception:
-                log.exception("the audit line of a change of settings was lost: %s", change)
+            await self._audit(who, action, str(change))
 
 
 async def _take(forward: Sequence[Step], back: Sequence[Step]) -> None:

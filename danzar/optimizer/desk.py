@@ -89,7 +89,7 @@ class OptimizerDesk:
         return applied
 
     async def note(self, who: str, action: str, detail: str) -> None:
-        """Write a line into the audit; losing it is no reason to fail."""
+        """Write a line into the audit."""
         await write_line(self._audit, who, action, detail)
 
     def _shown_size(self) -> str:
@@ -111,12 +111,9 @@ def audit_automatic(
 
 
 async def write_line(audit: Audit, who: str, action: str, detail: str) -> None:
-    """One line about the optimizer; an audit that fails is logged and stops nothing."""
+    """One line about the optimizer."""
     log.info("optimizer.%s by %s: %s", action, who, detail)
-    try:
-        await audit(who, f"optimizer.{action}", detail)
-    except Exception:
-        log.exception("the audit line of optimizer.%s was lost: %s", action, detail)
+    await audit(who, f"optimizer.{action}", detail)
 
 
 def result_text(result: MemoryOptimizationResult) -> str:

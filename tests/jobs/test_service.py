@@ -6,7 +6,13 @@ from contextlib import aclosing
 import pytest
 
 from danzar.core.asker import Asker, RequestClass
-from danzar.errors import BadInput, CannotPlace, ModelMissing, ModelRefused, WorkerDied
+from danzar.errors import (
+    BadInput,
+    CannotPlace,
+    ModelMissing,
+    ModelRefused,
+    WorkerDied,
+)
 from danzar.jobs.contract import (
     JobMissing,
     JobNotCompleted,
@@ -15,6 +21,7 @@ from danzar.jobs.contract import (
     JobRequest,
     JobState,
     PartCame,
+    QueueUnavailable,
     StateCame,
 )
 from danzar.jobs.open_jobs import open_jobs
@@ -50,6 +57,39 @@ async def test_who_follows_late_sees_the_whole_answer(jobs, echo):
     states = [e.view.state for e in events if isinstance(e, StateCame)]
     assert states[-1] is JobState.COMPLETED
     assert states.count(JobState.COMPLETED) == 1
+
+
+async def test_a_job_that_ends_on_a_full_disk_is_told_as_soon_as_there_is_room(jobs, echo):
+    words = "word " * 2000
+    echo.gate = asyncio.Event()
+    view = await jobs.submit(wish(words))
+    following = asyncio.create_task(end_heard(jobs, view.job_id))
+    await until(lambda: bool(echo.begun))
+    await set_most_pages(jobs, 1)
+    echo.gate.set()
+    await until(lambda: echo.now == 0)
+    with pytest.raises(QueueUnavailable, match="the disk is full; make room on it"):
+        await jobs.submit(wish(words))
+    assert not (await jobs.view(view.job_id)).state.ended
+    assert [seen.job_id for seen in await jobs.recent()] == [view.job_id]
+    assert not following.done()
+    await set_most_pages(jobs, 1_000_000)
+    assert (await following).state is JobState.COMPLETED
+    assert (await jobs.output(view.job_id)).text.split() == words.split()
+
+
+async def end_heard(jobs, job_id):
+    """How a job ends, as one hears who follows it."""
+    async with aclosing(jobs.follow(job_id)) as events:
+        async for event in events:
+            if isinstance(event, StateCame) and event.view.state.ended:
+                return event.view
+    raise AssertionError("it ended, and nobody was told")
+
+
+async def set_most_pages(jobs, count):
+    """Let SQLite find no room for more than so many pages, as on a full disk."""
+    await jobs._store._commits.write((f"PRAGMA max_page_count = {count}", ()))
 
 
 async def test_nothing_is_lost_where_a_job_ends_in_a_moment_of_silence(jobs, echo, monkeypatch):

@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -89,6 +90,44 @@ async def test_audit_gives_the_newest_first_and_is_bounded(store, monkeypatch):
         await store.audit("alice", "watch.start", str(number))
     assert [entry.detail for entry in await store.recent_audit(10)] == ["4", "3", "2"]
     assert [entry.detail for entry in await store.recent_audit(1)] == ["4"]
+
+
+async def fill_disk(store):
+    """Let SQLite find no room for a further page, as on a full disk."""
+    async with store.database.transaction() as connection:
+        await connection.execute("PRAGMA max_page_count = 1")
+
+
+async def test_on_a_full_disk_it_says_what_to_do_and_goes_on_when_there_is_room(store):
+    await fill_disk(store)
+    with pytest.raises(StoreFailed, match="can't be written: the disk is full; make room on it"):
+        await store.save_turn(*turn(1, text="x" * 100_000))
+    assert await texts(store) == []
+    async with store.database.transaction() as connection:
+        await connection.execute("PRAGMA max_page_count = 1000000")
+    await store.save_turn(*turn(1, text="one"))
+    assert await texts(store) == ["one?", "one"]
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "said"), [(0, "the disk is full; make room on it"), (2**40, "disk I/O error")]
+)
+def test_a_full_disk_is_named_where_sqlite_has_another_word_for_it(
+    path, monkeypatch, free_bytes, said
+):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    monkeypatch.setattr(database.shutil, "disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    assert database.failure_text(error, path) == said
+
+
+async def test_what_was_done_stays_done_where_the_audit_has_no_room(store, caplog):
+    await fill_disk(store)
+    for number in range(100):  # the pages that are there take some lines
+        await store.audit("ann (1)", "watch.start", f"{number} " + "x" * 900)
+    assert len(await store.recent_audit(200)) < 100
+    assert "not in the audit: watch.start by ann (1), 99 xxx" in caplog.text
+    assert "the disk is full" in caplog.text
 
 
 async def test_only_the_channels_used_last_are_kept_at_opening(path, monkeypatch):
