@@ -13,6 +13,7 @@ import msgspec
 from danzar import errors
 from danzar.request_id import current_request_id
 from danzar.workers import link, protocol
+from danzar.workers.awake_clock import AwakeClock
 from danzar.workers.calls import Call, Calls, Reply
 from danzar.workers.child import Boot
 from danzar.workers.contract import Frame, LoadReport, LoadSpec, Part, Request, WarmCopy
@@ -27,6 +28,8 @@ from danzar.workers.outcomes import (
 )
 
 log = logging.getLogger(__name__)
+
+_STEP = 0.1  # of the time until a silent worker is killed: how often we look
 
 OnSpawn = Callable[[int], Awaitable[None]]
 OnExit = Callable[[WorkerExit], None]
@@ -49,12 +52,14 @@ class WorkerProcess:
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
-        self._calls = Calls(self._loop.time)
+        longest_s = 2 * _STEP * limits.heartbeat_lost_s
+        self._clock = AwakeClock(self._loop.time, longest_s=longest_s)
+        self._calls = Calls(self._clock.now_s)
         self._models: set[str] = set()
         self._memory: WorkerMemory | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._exited: asyncio.Future[WorkerExit] = self._loop.create_future()
-        self._heartbeat_s = self._loop.time()
+        self._heartbeat_s = self._clock.now_s()
 
     @classmethod
     async def start(
@@ -350,8 +355,8 @@ class WorkerProcess:
     async def _watch_heartbeats(self) -> None:
         await asyncio.shield(self._ready)
         lost_s = self._limits.heartbeat_lost_s
-        while (left_s := self._heartbeat_s + lost_s - self._loop.time()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(left_s)
+        while (left_s := self._heartbeat_s + lost_s - self._clock.now_s()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left_s, lost_s * _STEP))
         self._life.kill(f"gave no sign of life for {lost_s:g} s and was killed")
 
     async def _exit_within(self, seconds: float) -> WorkerExit | None:
@@ -380,7 +385,7 @@ class WorkerProcess:
             self._loop.call_soon_threadsafe(self._receive, message)
 
     def _receive(self, message: protocol.FromWorker) -> None:
-        self._heartbeat_s = self._loop.time()
+        self._heartbeat_s = self._clock.now_s()
         match message:
             case protocol.Ready():
                 if not self._ready.done():
@@ -425,14 +430,15 @@ class WorkerProcess:
         return reply
 
     async def _next_reply(self, call: Call, inactive_s: float) -> Reply:
-        call.sign_s = max(call.sign_s, self._loop.time())  # the consumer's own pause is no silence
+        # The consumer's own pause is no silence.
+        call.sign_s = max(call.sign_s, self._clock.now_s())
         while True:
-            left_s = call.sign_s + inactive_s - self._loop.time()
+            left_s = call.sign_s + inactive_s - self._clock.now_s()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     reply = await call.replies.get()
                     break
-            if call.sign_s + inactive_s <= self._loop.time():
+            if call.sign_s + inactive_s <= self._clock.now_s():
                 raise await self._kill(
                     f"{call.model} gave no sign of progress for {inactive_s:g} s"
                 )

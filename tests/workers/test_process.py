@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import psutil
 import pytest
@@ -285,6 +286,20 @@ async def test_a_frozen_process_is_noticed_by_its_missing_heartbeats():
         end = await asyncio.wait_for(worker.wait_exit(), 10)
         assert end.hung
         assert "no sign of life" in end.cause
+
+
+async def test_who_was_away_himself_takes_nobody_for_silent():
+    """As after the machine slept: the bot and its worker stood still together."""
+    async with started(("e", {"word_s": 0.1})) as worker:
+        stream = worker.run("e", say("one two"), inactive_s=QUICK.inactive_s)
+        await anext(stream)
+        os.kill(worker.pid, signal.SIGSTOP)
+        await asyncio.sleep(0.2)  # what was on its way comes
+        time.sleep(3 * QUICK.heartbeat_lost_s)  # noqa: ASYNC251 - the bot stands still
+        asyncio.get_running_loop().call_later(0.2, os.kill, worker.pid, signal.SIGCONT)
+        rest = [item async for item in stream]
+        assert rest[-1].result.finish_reason == "stop"
+        assert worker.alive
 
 
 async def test_loading_that_takes_too_long_is_ended():
