@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from danzar.broker.first_loads import FirstLoads
 from danzar.broker.leak_watch import LeakWatch
@@ -23,6 +24,7 @@ from danzar.incidents.book import IncidentBook
 from danzar.incidents.open_incidents import Incidents, incident_rules, open_incidents
 from danzar.incidents.sources import Peer, observe_peers
 from danzar.jobs.service import JobService
+from danzar.keys.own_certificates import own_certificates
 from danzar.live.followers import (
     follow_alerts,
     follow_manager,
@@ -138,7 +140,14 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             )
         )
         incidents = await stack.enter_async_context(
-            open_incidents(config.bot.alerts, store, manager, gpu_mm, sampler.readings())
+            open_incidents(
+                config.bot.alerts,
+                store,
+                manager,
+                gpu_mm,
+                sampler.readings(),
+                lambda: own_certificates(config, datetime.now(UTC)),
+            )
         )
         _join(monitor, incidents, config)
         for source in (manager.observe, leaks.observe, resources.observe):
@@ -251,6 +260,7 @@ def _join(monitor: MemoryMonitor, incidents: Incidents, config: Config) -> None:
     monitor.add_follower(incidents.book.follow)
     monitor.add_source(incidents.queues.observe)
     monitor.add_source(incidents.drift.observe)
+    monitor.add_source(incidents.certificates.observe)
 
 
 def _peers(nodes: Nodes) -> list[Peer]:

@@ -9,18 +9,17 @@ from typing import Any, Final
 
 from danzar.commands.doctor_finding import FAIL, OK, WARN, Finding, Level
 from danzar.config.load import load_config
-from danzar.config.places import data_folder
+from danzar.config.places import data_folder, key_folder
 from danzar.config.settings import Config
 from danzar.keys.address import probe_queue, queue_address
 from danzar.keys.errors import KeysError
 from danzar.keys.expiry import Expiry, read_expiries
-from danzar.keys.home import HOME_FILE, certificate_files, read_facts
+from danzar.keys.home import FOLDER, HOME_FILE, certificate_files, read_facts
 from danzar.keys.home_files import HomeFacts
 from danzar.keys.node_folder import CERTIFICATE_FILE, read_node_folder
+from danzar.keys.own_certificates import remedy, server_certificates
 from danzar.keys.queue_url import QueueUrl
-from danzar.nodes.shared_queue import key_folder
 
-FOLDER: Final = "keys"
 _LEVELS: Final[dict[str, Level]] = {"good": OK, "soon": WARN, "expired": FAIL}
 
 
@@ -65,11 +64,11 @@ def overview(home: Path, now: datetime) -> Overview:
 
 
 def check_keys(config: Config | None) -> list[Finding]:
-    """For the doctor: the queue's address, this node's folder, and all keys if they are here."""
+    """For the doctor: the queue's address, certificates of this node and its servers, all keys."""
     if config is None:
         return []
     now = datetime.now(UTC)
-    findings = _check_address(config, now)
+    findings = [*_check_address(config, now), *_check_servers(config, now)]
     home = data_folder(config).absolute() / FOLDER
     if not (home / HOME_FILE).exists():
         return findings
@@ -77,6 +76,13 @@ def check_keys(config: Config | None) -> list[Finding]:
         return [*findings, *(to_finding(each) for each in overview(home, now).expiries)]
     except KeysError as exc:
         return [*findings, Finding(FAIL, "keys", str(exc))]
+
+
+def _check_servers(config: Config, now: datetime) -> list[Finding]:
+    try:
+        return [to_finding(each) for each in read_expiries(server_certificates(config), now)]
+    except KeysError as exc:
+        return [Finding(FAIL, "certificate", str(exc))]
 
 
 def _check_address(config: Config, now: datetime) -> list[Finding]:
@@ -115,14 +121,8 @@ def to_finding(expiry: Expiry) -> Finding:
         text = "others on this machine can read its private key"
         return Finding(FAIL, name, text, "chmod -R go= on that folder, then: danzar keys renew")
     text = f"{'ended' if expiry.health == 'expired' else 'good until'} {expiry.expires:%Y-%m-%d}"
-    remedy = "" if expiry.health == "good" else _remedy(expiry.name)
-    return Finding(_LEVELS[expiry.health], name, text, remedy)
-
-
-def _remedy(name: str) -> str:
-    if name == "the authority":
-        return "danzar keys init --force, and carry all folders again"
-    return f"danzar keys renew {name}"
+    what_to_do = "" if expiry.health == "good" else remedy(expiry.name)
+    return Finding(_LEVELS[expiry.health], name, text, what_to_do)
 
 
 def _knock(address: QueueUrl) -> Finding:

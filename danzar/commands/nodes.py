@@ -11,6 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 from rich.console import Console
 
+from danzar.config.places import key_folder
 from danzar.config.settings import Config
 from danzar.errors import BadInput, ModelMissing
 from danzar.keys.address import open_redis, probe_queue, queue_address
@@ -18,7 +19,6 @@ from danzar.keys.commands import OperatorKey, sign_command
 from danzar.keys.operators import OPERATOR_KEY_FILE, read_operator_key
 from danzar.nodes import node_json
 from danzar.nodes.choice import Offer, ranked
-from danzar.nodes.shared_queue import key_folder
 from danzar.nodes.standing import Member, Standing, offers
 from danzar.nodes.text import ALONE, node_lines, plan_lines
 from danzar.nodes.twin import RedisTwin

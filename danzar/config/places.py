@@ -26,3 +26,9 @@ def data_folder(config: Config) -> Path:
     if named is None:
         return platform_data_folder()
     return config.root / Path(named).expanduser()
+
+
+def key_folder(config: Config) -> Path | None:
+    """Where this machine's keys are; a relative path starts from the project's folder."""
+    named = config.bot.jobs.keys
+    return None if named is None else config.root / Path(named).expanduser()

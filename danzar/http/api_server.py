@@ -18,6 +18,8 @@ from danzar.config.api import ApiSettings, is_loopback
 from danzar.errors import DanzarError
 from danzar.http.api_keys import ApiKeys
 from danzar.http.api_protocol import GuardedProtocol, SocketProtocol
+from danzar.http.tls_renewal import follow_certificate
+from danzar.running import running
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +70,16 @@ async def serve_api(
     """
     listener = _listen(settings)
     with contextlib.closing(listener):
-        server = _Server(_uvicorn_config(app, settings))
+        config = _uvicorn_config(app, settings)
+        server = _Server(config)
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.serve([listener]), name="api")
             try:
                 await server.is_up.wait()
-                yield _address(settings, listener)
+                async with running(
+                    follow_certificate(config.ssl, settings.tls_certificate, settings.tls_key)
+                ):
+                    yield _address(settings, listener)
             finally:
                 closing.set()
                 server.stop()

@@ -15,6 +15,7 @@ from danzar.http.status import status_app
 from danzar.http.status_guard import Keys, StatusServerError
 from danzar.http.status_live import LiveFeed
 from danzar.http.status_parts import StatusParts
+from danzar.http.tls_renewal import follow_certificate
 from danzar.running import running
 
 
@@ -40,7 +41,8 @@ async def serve_status(
     await runner.setup()
     try:
         address = await _listen(runner, settings, tls)
-        async with running(feed.run()):
+        renewing = follow_certificate(tls, settings.tls_certificate, settings.tls_key)
+        async with running(feed.run(), renewing):
             yield address
     finally:
         await runner.cleanup()

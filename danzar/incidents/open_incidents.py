@@ -1,7 +1,7 @@
 """Everything about incidents, opened and wired for ``danzar.services``."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,11 +12,13 @@ from danzar.core.incident import IncidentRules, OpenIncidents
 from danzar.gpu_memory import GpuMemoryManager
 from danzar.incidents.book import IncidentBook, Keeping
 from danzar.incidents.causes import Causes
+from danzar.incidents.certificates import CertificateWatch
 from danzar.incidents.day import DAY_S, DayLog
 from danzar.incidents.digest import DigestFacts, muted_line
 from danzar.incidents.record import Clocks
 from danzar.incidents.sources import DriftWatch, QueueWatch
 from danzar.incidents.store import IncidentStore
+from danzar.keys.expiry import Expiry
 from danzar.running import running
 from danzar.store import Store
 
@@ -34,6 +36,7 @@ class Incidents:
     day: DayLog
     queues: QueueWatch
     drift: DriftWatch
+    certificates: CertificateWatch
     restored: OpenIncidents
 
     def configure(self, settings: AlertSettings) -> None:
@@ -65,11 +68,16 @@ async def open_incidents(
     manager: ModelManager,
     gpu_mm: GpuMemoryManager,
     readings: AsyncGenerator[object],
+    expiries: Callable[[], Sequence[Expiry]],
 ) -> AsyncIterator[Incidents]:
-    """Follow cards and requests while the context lasts."""
+    """Follow cards, requests and certificates while the context lasts.
+
+    ``expiries`` reads when the certificates end; it is called in a thread.
+    """
     causes = Causes(gpu_mm.devices, time.monotonic)
     day = DayLog(_now)
     drift = DriftWatch(settings)
+    certificates = CertificateWatch(expiries)
     kept = IncidentStore(store.database)
     keeping = Keeping(settings.keep_days, settings.keep)
     book = IncidentBook(kept, causes, clocks, lambda: manager.decisions, keeping)
@@ -82,13 +90,14 @@ async def open_incidents(
         causes.note(devices)
         day.note(devices)
 
-    async with running(_each(readings, note)):
+    async with running(_each(readings, note), certificates.run()):
         yield Incidents(
             book=book,
             store=kept,
             day=day,
             queues=QueueWatch(manager.queues, settings, time.monotonic),
             drift=drift,
+            certificates=certificates,
             restored=restored,
         )
 

@@ -34,7 +34,9 @@ from danzar.keys.operators import OPERATORS_FILE, operators_text, read_operators
 from danzar.keys.private_files import check_absent, read_private, write_private
 from danzar.keys.queue_url import TLS_PORT, is_host
 
+FOLDER: Final = "keys"  # in the data folder, where nothing else is said
 HOME_FILE: Final = "keys.json"
+AUTHORITY: Final = "the authority"
 DEFAULT_MAIN: Final = "main"
 _CA: Final = "ca"
 _CA_KEY: Final = "ca.key"
@@ -162,7 +164,7 @@ def read_facts(home: Path) -> HomeFacts:
 
 def certificate_files(home: Path, facts: HomeFacts) -> Mapping[str, Path]:
     """The certificates in the home, by what a person calls them."""
-    files = {"the authority": home / _CA / CA_FILE, SERVER: home / SERVER / SERVER_CERTIFICATE}
+    files = {AUTHORITY: home / _CA / CA_FILE, SERVER: home / SERVER / SERVER_CERTIFICATE}
     return files | {node: node_home(home, node) / CERTIFICATE_FILE for node in facts.nodes}
 
 

@@ -20,6 +20,7 @@ INCIDENT_KINDS = (
     "leak",
     "spill",
     "disk",
+    "certificate",
     "queue",
     "drift",
     "node",

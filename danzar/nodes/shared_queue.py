@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from danzar.config.places import key_folder
 from danzar.config.settings import Config
 from danzar.errors import BadInput
 from danzar.keys.address import open_redis, probe_queue, queue_address
@@ -77,12 +78,6 @@ def name_node(config: Config) -> Config:
     named = node.model_copy(update={"name": made_for})
     bot = config.bot.model_copy(update={"node": named})
     return config.model_copy(update={"bot": bot})
-
-
-def key_folder(config: Config) -> Path | None:
-    """Where this machine's keys are; a relative path starts from the project's folder."""
-    named = config.bot.jobs.keys
-    return None if named is None else config.root / Path(named).expanduser()
 
 
 async def _try_out(address: QueueUrl) -> None:

@@ -1,6 +1,4 @@
 import asyncio
-import datetime
-import ipaddress
 import logging
 import signal
 import socket
@@ -8,9 +6,6 @@ import ssl
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from danzar.config.api import ApiSettings
 from danzar.http.api import make_api, make_app
@@ -20,6 +15,7 @@ from danzar.http.api_page import render
 from danzar.http.api_server import ApiServerError, check_reach, serve_api, warn_of_plain_http
 from tests.api.calls import ask, submit
 from tests.api.rig import open_rig, serve_rig, writes
+from tests.certificates import self_signed
 
 
 async def test_a_taken_port_is_told_with_what_to_change(rig, tmp_path):
@@ -105,32 +101,7 @@ async def test_what_runs_when_the_server_stops_may_end(tmp_path):
 @pytest.fixture
 def certificate(tmp_path):
     """A certificate for 127.0.0.1 that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "danzar")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    (tmp_path / "api.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (tmp_path / "api.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return str(tmp_path / "api.crt"), str(tmp_path / "api.key")
+    return self_signed(tmp_path)
 
 
 async def test_with_a_certificate_it_speaks_tls(tmp_path, certificate):

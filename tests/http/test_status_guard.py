@@ -14,6 +14,7 @@ from danzar.http.api_keys import ApiKeys, KeyLimits
 from danzar.http.status_failures import MOST, WINDOW_S, Failures
 from danzar.http.status_guard import StatusServerError, check_reach, offered_key, wants_keys
 from danzar.http.status_server import serve_status
+from tests.certificates import self_signed
 from tests.http.status_rig import EMPTY, FixedProbes, parts_of
 from tests.http.test_status import PLANNER
 
@@ -350,35 +351,3 @@ async def test_with_a_certificate_it_is_served_over_tls(tmp_path, session):
         trusted = ssl.create_default_context(cafile=certificate)
         async with session.get(f"{url}/v1/status", ssl=trusted, headers={"Origin": url}) as answer:
             assert answer.status == 200
-
-
-def self_signed(folder):
-    import datetime
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "danzar")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    certificate, private = folder / "cert.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(pem))
-    private.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return str(certificate), str(private)
