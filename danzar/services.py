@@ -20,6 +20,7 @@ from danzar.config.places import data_folder
 from danzar.config.settings import Config
 from danzar.gpu_memory import GpuMemoryManager, MemoryRules
 from danzar.graph import UseHistory
+from danzar.heap import give_back_regularly
 from danzar.incidents.book import IncidentBook
 from danzar.incidents.open_incidents import Incidents, incident_rules, open_incidents
 from danzar.incidents.sources import Peer, observe_peers
@@ -179,6 +180,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
                 optimizer.run(),
                 loop_lag.run(),
                 use_history.run(sampler.readings()),
+                give_back_regularly(),
             )
         )
         await reservations.restore()

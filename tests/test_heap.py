@@ -38,6 +38,27 @@ with tempfile.NamedTemporaryFile() as told:
 """
 
 
+# Every other block is freed: pages become free between those that stay, and none at the heap's end.
+FREED = """
+import psutil
+from danzar.heap import give_back, share_heaps
+share_heaps()
+blocks = [bytearray(16_000) for _ in range(4_000)]
+kept = blocks[::2]
+del blocks
+before = psutil.Process().memory_info().rss
+give_back()
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(not GLIBC, reason="only glibc keeps pages that are free")
+def test_pages_that_became_free_between_blocks_are_given_back():
+    command = [sys.executable, "-c", FREED]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert int(done.stdout) > 8_000_000  # of the 32 MB, what are whole pages
+
+
 # What a search for garbage looks through, before and after; and whether it still finds any.
 SEARCH = """
 import gc

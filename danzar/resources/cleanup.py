@@ -6,10 +6,7 @@ Other programs' memory is never touched; loaded models stay loaded.
 """
 
 import asyncio
-import ctypes
-import ctypes.util
 import gc
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -17,6 +14,7 @@ import psutil
 
 from danzar.core.device import CPU_UUID
 from danzar.core.upkeep import TrimLevel, TrimReport, TrimRow
+from danzar.heap import give_back
 from danzar.resources.machine import DeviceRoom
 
 _CYCLES = 3
@@ -95,16 +93,5 @@ def _clean_here(level: TrimLevel) -> int:
     for _ in range(_CYCLES if level is TrimLevel.AGGRESSIVE else 1):
         gc.collect()
     if level is TrimLevel.AGGRESSIVE:
-        _return_pages()
+        give_back()
     return int(before - process.memory_info().rss)
-
-
-def _return_pages() -> None:
-    """Have the allocator of the C library give its free pages to the system."""
-    if sys.platform == "win32":
-        ctypes.cdll.msvcrt._heapmin()
-        return
-    # musl and macOS have no malloc_trim, and give pages back by themselves.
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

@@ -1,14 +1,12 @@
 """Inside a worker: giving back memory that nothing uses, and torch's own figures of it."""
 
-import ctypes
-import functools
 import gc
 import sys
-from collections.abc import Callable
 from typing import Any, Final
 
 import psutil
 
+from danzar.heap import give_back
 from danzar.workers import protocol
 
 _AGGRESSIVE_ROUNDS: Final = 3
@@ -28,7 +26,7 @@ def trim(message: protocol.Trim) -> protocol.Trimmed:
         if message.aggressive:
             cuda.reset_peak_memory_stats()
     if message.aggressive or cuda is None:
-        _trim_heap()
+        give_back()
     after = allocator()
     return protocol.Trimmed(
         id=message.id,
@@ -66,18 +64,3 @@ def _cuda() -> Any:  # noqa: ANN401 - a module that may not be imported here
 
 def _rss_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
-
-
-def _trim_heap() -> None:
-    give_back = _malloc_trim()
-    if give_back is not None:
-        give_back(0)
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    """The function of glibc; ``None`` where there is no glibc (musl, Windows, macOS)."""
-    if sys.platform != "linux":
-        return None
-    found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return found
