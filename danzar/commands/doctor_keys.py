@@ -81,7 +81,7 @@ def check_keys(config: Config | None) -> list[Finding]:
 def _check_servers(config: Config, now: datetime) -> list[Finding]:
     try:
         return [to_finding(each) for each in read_expiries(server_certificates(config), now)]
-    except KeysError as exc:
+    except (KeysError, OSError) as exc:
         return [Finding(FAIL, "certificate", str(exc))]
 
 

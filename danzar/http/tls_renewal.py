@@ -8,7 +8,8 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 _LOOK_S = 60.0
-_State = tuple[tuple[int, int, int], ...]
+_State = tuple[tuple[int, ...], ...]
+_NO_PASSPHRASE = ""  # a key that needs one is refused here; nobody is there to be asked
 
 
 async def follow_certificate(
@@ -33,7 +34,7 @@ async def follow_certificate(
             continue
         try:
             await asyncio.to_thread(_try_out, certificate, key)
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, _NO_PASSPHRASE)
         except OSError as exc:  # ssl.SSLError is one
             log.warning("%s was changed, and can't be used: %s", certificate, exc)
         else:
@@ -43,10 +44,18 @@ async def follow_certificate(
 
 def _try_out(certificate: str, key: str | None) -> None:
     """Read both beside the server, which would be left with half a pair. Blocks."""
-    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key, _NO_PASSPHRASE)
 
 
 def _state(files: list[Path]) -> _State:
-    """What changes with a file's content; a missing one is as good as unchanged."""
-    found = (file.stat() for file in files if file.exists())
-    return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
+    """What changes with the files' contents. Blocks."""
+    return tuple(_state_of(file) for file in files)
+
+
+def _state_of(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_mtime_ns, found.st_size)

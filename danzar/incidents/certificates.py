@@ -22,7 +22,7 @@ class CertificateWatch:
     """Reads them now and then; the owner runs ``run`` in a TaskGroup."""
 
     def __init__(self, read: Callable[[], Sequence[Expiry]], *, look_s: float = _LOOK_S) -> None:
-        """``read`` is called in a thread, and may raise ``DanzarError``."""
+        """``read`` is called in a thread, and may raise ``DanzarError`` or ``OSError``."""
         self._read = read
         self._look_s = look_s
         self._expiries: Sequence[Expiry] = ()
@@ -32,7 +32,7 @@ class CertificateWatch:
         while True:
             try:
                 self._expiries = await asyncio.to_thread(self._read)
-            except DanzarError as exc:
+            except (DanzarError, OSError) as exc:
                 log.warning("certificates can't be looked at: %s", exc)
             await asyncio.sleep(self._look_s)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from danzar.http.tls_renewal import follow_certificate
 from danzar.running import running
-from tests.certificates import self_signed
+from tests.certificates import PEM, self_signed
 
 PATIENCE_S = 20.0
 
@@ -69,6 +70,16 @@ def delete(folder):
     (folder / "server.key").touch()
 
 
+def lock_with_passphrase(folder):
+    """Nobody is there to type it: that must not wait for one."""
+    key = serialization.load_pem_private_key((folder / "server.key").read_bytes(), None)
+    locked = key.private_bytes(
+        PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    )
+    (folder / "server.key.new").write_bytes(locked)
+    (folder / "server.key.new").replace(folder / "server.key")
+
+
 @pytest.mark.parametrize("spoil", [write_half, write_key_of_another, delete])
 async def test_what_can_not_be_used_leaves_the_old_one_until_it_can(tmp_path, caplog, spoil):
     certificate, key = self_signed(tmp_path, serial=1)
@@ -78,6 +89,18 @@ async def test_what_can_not_be_used_leaves_the_old_one_until_it_can(tmp_path, ca
                 spoil(tmp_path)
                 await asyncio.sleep(0.05)
         assert await shown(port) == 1
+        await renewed(port, tmp_path)
+
+
+async def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(tmp_path, caplog):
+    certificate, key = self_signed(tmp_path, serial=1)
+    async with serving(certificate, key) as port:
+        assert await shown(port) == 1
+        lock_with_passphrase(tmp_path)
+        async with asyncio.timeout(PATIENCE_S):
+            while "can't be used" not in caplog.text:
+                await asyncio.sleep(0.05)
+                (tmp_path / "server.key").touch()
         await renewed(port, tmp_path)
 
 
