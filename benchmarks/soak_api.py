@@ -9,7 +9,8 @@ import aiohttp
 MODEL = "smollm2"
 _ENDED = ("completed", "failed", "cancelled")
 _CREATED, _OK = 201, 200
-_REFUSALS = (429, 503)
+_TOO_MANY = 429
+_REFUSALS = (_TOO_MANY, 503)
 _LOOK_S = 1.0
 Json = dict[str, Any]
 
@@ -76,9 +77,12 @@ class Programs:
         return "lost", job_id
 
     async def _view(self, job_id: str) -> Json:
-        async with self._session.get(f"{self._url}/jobs/{job_id}") as response:
-            view: Json = await response.json()
-            return view
+        while True:
+            async with self._session.get(f"{self._url}/jobs/{job_id}") as response:
+                view: Json = await response.json()
+            if response.status != _TOO_MANY:
+                return view
+            await asyncio.sleep(float(response.headers["Retry-After"]))
 
 
 def _end(view: Json) -> tuple[str, str]:

