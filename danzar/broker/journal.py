@@ -21,7 +21,7 @@ from typing import Any
 
 from danzar.broker.identity import ProcessIdentity, boot_id, identify, is_alive
 from danzar.core.book import LeaseState
-from danzar.database import BOUND_WAL, BUSY_TIMEOUT_S, failure_text, is_damaged, remove
+from danzar.database import BOUNDS, BUSY_TIMEOUT_S, failure_text, is_damaged, remove
 from danzar.errors import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -226,7 +226,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         # Without a sync per commit: this must outlive the bot, and no worker outlives the machine.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(BOUND_WAL)
+        for bound in BOUNDS:
+            connection.execute(bound)
         connection.executescript(_SCHEMA)
         with connection:
             _forget_other_boots(connection)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from danzar.database import BOUND_WAL, BUSY_TIMEOUT_S, failure_text
+from danzar.database import BOUNDS, BUSY_TIMEOUT_S, failure_text
 from danzar.errors import StoreFailed
 from danzar.running import running
 
@@ -124,7 +124,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
-    connection.execute(BOUND_WAL)
+    for bound in BOUNDS:
+        connection.execute(bound)
     return connection
 
 

@@ -1,0 +1,113 @@
+"""What a worker keeps of models that came and went: many loads in one real process.
+
+    python -m benchmarks.reloads [--models yolo-nano clip-doom] [--times 30]
+
+Each round loads the models in turn, asks each a few things, unloads it, and has the worker give
+back what it can, as upkeep does. What no file stands behind (``RssAnon``, Linux) is printed after
+each; the slope (Theil-Sen) is that of the second half.
+"""
+
+import argparse
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.conversations import model_path
+from benchmarks.reload import MODELS, make_spec
+from benchmarks.soak_analysis import theil_sen
+from danzar.workers.contract import (
+    ENGINES,
+    ChatMessage,
+    Detect,
+    Generate,
+    LoadSpec,
+    Picture,
+    Rank,
+    ReadText,
+    Request,
+)
+from danzar.workers.process import WorkerProcess
+
+_ASKED = 5
+_NAMES = ("yolo-nano", "clip-doom", "ocr", "smollm2")
+
+
+def own_mb(pid: int) -> float:
+    """Memory of a process that no file stands behind, MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"RssAnon:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 / 1e6 if found else float("nan")
+
+
+def spec_of(name: str) -> LoadSpec:
+    """How the model is loaded, on the CPU."""
+    match name:
+        case "ocr":
+            return LoadSpec(name, "ocr", None)
+        case "smollm2":
+            settings = {"n_ctx": 2048, "n_threads": 1}
+            return LoadSpec(name, "llama", model_path(), settings=settings)
+        case _:
+            return make_spec(name, "cpu", MODELS)
+
+
+def request_of(name: str, random: np.random.Generator) -> Request:
+    """A question, of the vision models with a picture of noise."""
+    pixels = random.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    pictures = (Picture(320, 240, "rgb", pixels.tobytes()),)
+    if name == "smollm2":
+        return Generate((ChatMessage("user", "Tell me a story about a dragon."),), 40)
+    if name == "ocr":
+        return ReadText(pictures)
+    if name.startswith("yolo"):
+        return Detect(pictures)
+    return Rank(pictures, ("an enemy", "a menu", "nothing"))
+
+
+async def one_round(worker: WorkerProcess, name: str, random: np.random.Generator) -> None:
+    """Load, ask, unload."""
+    await worker.load(spec_of(name))
+    for _ in range(_ASKED):
+        async for _part in worker.run(name, request_of(name, random)):
+            pass
+    await worker.unload(name)
+
+
+async def measure(names: Sequence[str], times: int) -> list[float]:
+    """Memory after each round, MB."""
+    random = np.random.default_rng(1)
+    (engine,) = {ENGINES[spec_of(name).backend] for name in names}
+    worker = await WorkerProcess.start(engine)
+    kept = []
+    try:
+        for number in range(1, times + 1):
+            for name in names:
+                await one_round(worker, name, random)
+            await worker.trim()
+            kept.append(own_mb(worker.pid))
+            print(f"  {number:3}  {kept[-1]:7.1f} MB", flush=True)
+    finally:
+        await worker.stop()
+    return kept
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--models", nargs="+", choices=_NAMES, default=_NAMES[:2], help="of one engine"
+    )
+    parser.add_argument("--times", type=int, default=30, help="4 at least")
+    options = parser.parse_args()
+    print(f"{', '.join(options.models)}: memory after each round")
+    kept = asyncio.run(measure(options.models, options.times))
+    half = kept[len(kept) // 2 :]
+    slope = theil_sen([list(enumerate(half))])
+    print(f"second half: {half[0]:.1f} to {half[-1]:.1f} MB, {slope:+.3f} MB a round")
+
+
+if __name__ == "__main__":
+    main()
