@@ -40,12 +40,12 @@ class Programs:
                 await response.read()
         return await self._end_of(job_id, patience_s)
 
-    async def completion(self, prompt: str) -> tuple[str, str]:
+    async def completion(self, prompt: str, tokens: int = 60) -> tuple[str, str]:
         """One streamed chat completion."""
         body = {
             "model": MODEL,
             "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": 60,
+            "max_tokens": tokens,
             "stream": True,
         }
         url = f"{self._url}/v1/chat/completions"

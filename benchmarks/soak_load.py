@@ -15,6 +15,7 @@ import aiohttp
 from benchmarks.soak_api import Programs
 from benchmarks.soak_page import Json, Page, buttons
 from benchmarks.soak_samples import append
+from danzar.logs.ring import KEEP_LINES
 
 OPERATOR, GUEST = 0, 1
 _PATIENCE_S = 240.0
@@ -73,10 +74,13 @@ class Load:
         self._began_s = time.monotonic()
 
     async def fill(self) -> None:
-        """Fill what keeps the newest messages, as the local Discord and the bot do.
+        """Fill what keeps the newest messages and lines, as the local Discord and the bot do.
 
         After hours they are full. Filling up in the middle of the soak would look like a leak.
         """
+        for _ in range(KEEP_LINES):  # each a line of the log, which the page shows
+            if not self._over.is_set():
+                await self._programs.completion("Hello", tokens=1)
         for place, _ in product(_TALK, range(_FILL)):
             if not self._over.is_set():
                 await self._page.post(GUEST, place, _WORDS, next(self._frames))

@@ -63,6 +63,12 @@ class Outlet:
             options["embed"] = self._embed
         if first and self._files:
             options["files"] = [discord.File(BytesIO(data), name) for name, data in self._files]
+        sent = await self._send(content, options, first=first)
+        if first:
+            self._files = []  # the buttons keep this reply for minutes, and it needs them no more
+        return sent
+
+    async def _send(self, content: str, options: dict[str, Any], *, first: bool) -> discord.Message:
         target = self._target
         if isinstance(target, discord.Interaction):
             sent: discord.Message = await target.followup.send(content, wait=True, **options)
