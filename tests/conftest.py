@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from PIL import Image
 
@@ -10,6 +11,12 @@ from tests.tiny_pipelines import TinyPipelines
 from tests.tiny_pipelines import tiny_pipelines as make_tiny_pipelines
 
 _PILLOWS_OWN_OPEN = Image.open
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

@@ -111,7 +111,7 @@ def value_at(data: object, path: tuple[str, ...]) -> object:
     return data
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     data=sections,
     flow=st.sampled_from([None, True, False]),

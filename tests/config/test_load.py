@@ -301,37 +301,29 @@ def _nest(items: list[tuple[tuple[str | int, ...], object]]) -> dict[str, object
 class TestAnything:
     """Whatever stands in a file, only InvalidConfig comes out, with one line per problem."""
 
-    @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode("utf-16")))
     def test_bytes(self, folder: Path, data: bytes) -> None:
         _load(folder, "bot_config.yaml", data)
 
-    @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(text=st.text(alphabet="ab:-[]{}&*!|>'\"#%@\\\n\t 01.~<=,?xuU", max_size=60))
     def test_text_that_is_nearly_yaml(self, folder: Path, text: str) -> None:
         _load(folder, "models.yaml", text.encode())
 
-    @settings(
-        max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=yaml_values)
     def test_values(self, folder: Path, data: object) -> None:
         _load(folder, "vram_config.yaml", _dump(data))
 
-    @settings(
-        max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_values_under_the_right_keys(self, folder: Path, data: st.DataObject) -> None:
         file, model = data.draw(st.sampled_from(list(FILES.values())))
 
         _load(folder, file, _dump(data.draw(known_sections(model))))
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(text=st.text(alphabet="ab:-[]{}'\"#\n 01.~,", max_size=80))
     def test_the_lines_are_lines_of_the_text(self, text: str) -> None:
         last = text.count("\n") + 1

@@ -231,7 +231,7 @@ def test_what_a_person_set_holds_at_once_but_memory_goes_first():
     steps=st.lists(st.integers(-600, 600), min_size=60, max_size=240),
     strategy=st.sampled_from(Strategy),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_wandering_headroom_never_gets_a_batch_that_does_not_fit(steps, strategy):
     """Whatever the room does, a chosen batch fits into it, and calm changes keep their distance."""
     rules = BatchRules(strategy=strategy, latency_s=10.0)

@@ -116,7 +116,7 @@ def test_an_identity_is_in_no_repr():
 # --- generated crowds ----------------------------------------------------------------------------
 
 LONGEST_S = 2.0
-CROWDED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CROWDED = settings(suppress_health_check=[HealthCheck.too_slow])
 # Short ones, so that the promise is broken by a few requests in the wrong order.
 SHORT_S = {CHAT: 3.0, VISION: 4.0, PICTURE: 6.0, WATCH: 9.0, JOB: 20.0}
 

@@ -192,7 +192,7 @@ def _spells(seen):
     return spells
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(courses, rules)
 def test_nothing_sustained_is_missed_and_nothing_is_told_twice(course, rules):
     state, changes, truth = _live(course, rules)
@@ -227,7 +227,7 @@ def number_at(incident, first_s):
     return incident.opened_at_s <= first_s
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(courses, rules)
 def test_an_incident_is_told_for_good_and_never_two_of_a_key_are_open(course, rules):
     _, changes, _ = _live(course, rules)

@@ -59,7 +59,7 @@ def is_found_in_ten_minutes(noise):
     steps=st.lists(st.tuples(st.integers(0, 700), st.integers(-300, 300)), max_size=4),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_few_steps_in_an_hour_are_no_leak(steps, seed):
     noise = random.Random(seed)
 

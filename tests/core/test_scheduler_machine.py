@@ -79,7 +79,7 @@ class HostileMachine(RuleBasedStateMachine):
 
 
 TestHostileMachine = HostileMachine.TestCase
-TestHostileMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestHostileMachine.settings = settings(max_examples=150, stateful_step_count=60)
 
 
 def storm(seed: int) -> World:

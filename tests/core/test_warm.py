@@ -331,7 +331,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=steps, standby=st.booleans())
 def test_whatever_happens_the_budget_is_kept_and_loads_find_their_room(steps, standby):
     world = Host(

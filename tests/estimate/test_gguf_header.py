@@ -106,7 +106,7 @@ def test_a_file_of_zeros_behind_a_list_ends_at_the_longest_header_allowed(tmp_pa
         read_header(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=FROM_FIXTURES)
+@settings(max_examples=150, suppress_health_check=FROM_FIXTURES)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_small_file_cut_anywhere_is_refused(gguf_file, share):
     path = gguf_file()
@@ -118,7 +118,7 @@ def test_a_small_file_cut_anywhere_is_refused(gguf_file, share):
         check_gguf(path)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=FROM_FIXTURES)
+@settings(max_examples=40, suppress_health_check=FROM_FIXTURES)
 @given(size=st.integers(0, 1_785_663))
 def test_the_real_header_cut_anywhere_is_refused(tmp_path, smollm2_header, size):
     path = tmp_path / "cut.gguf"
@@ -134,7 +134,7 @@ def test_a_real_model_cut_in_half_is_refused_with_both_sizes(tmp_path, smollm2):
         check_gguf(path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=FROM_FIXTURES)
+@settings(max_examples=300, suppress_health_check=FROM_FIXTURES)
 @given(data=st.data())
 def test_flipped_bytes_never_raise_anything_but_a_refusal(gguf_file, data):
     path = gguf_file(vocabulary=8)
@@ -147,7 +147,7 @@ def test_flipped_bytes_never_raise_anything_but_a_refusal(gguf_file, data):
         check_gguf(path)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=FROM_FIXTURES)
+@settings(max_examples=200, suppress_health_check=FROM_FIXTURES)
 @given(tail=st.binary(max_size=400), counts=st.tuples(st.integers(0, 9), st.integers(0, 9)))
 def test_random_content_never_raises_anything_but_a_refusal(tmp_path, tail, counts):
     path = tmp_path / "random.gguf"

@@ -41,7 +41,7 @@ def inputs(demand: Demand, *devices, book: Book | None = None, residents=()) -> 
     return PlanInputs(demand, devices, book or Book(), residents, PlanRules(), 50.0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plan_inputs())
 def test_exactly_the_way_that_the_planner_took_is_marked(world):
     plan = plan_placement(world)
@@ -58,7 +58,7 @@ def test_exactly_the_way_that_the_planner_took_is_marked(world):
         assert chosen[0].rung is plan.rung
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plan_inputs())
 def test_no_better_way_was_passed_over(world):
     plan = plan_placement(world)
@@ -71,7 +71,7 @@ def test_no_better_way_was_passed_over(world):
     assert not [row for row in earlier if row.verdict in BETTER]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(plan_inputs())
 def test_a_devices_figures_add_up_to_its_room(world):
     for device in explain(world, plan_placement(world)).devices:

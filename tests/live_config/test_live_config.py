@@ -292,9 +292,7 @@ TEXTS = st.sampled_from(
 ) | st.text(alphabet="ab:#{}[]'\"\n 019.-", max_size=8)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wishes=st.lists(st.tuples(st.sampled_from(KEYS), TEXTS), min_size=1, max_size=4))
 def test_any_change_is_whole_or_not_at_all(folder: Path, wishes: list[tuple[str, str]]) -> None:
     for file in folder.iterdir():

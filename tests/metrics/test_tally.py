@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
@@ -226,7 +226,6 @@ _news = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(_news, max_size=40))
 def test_whatever_happens_counters_only_grow_and_the_text_can_be_read(events):
     tally = Tally(lambda: MODELS, lambda: CARDS)

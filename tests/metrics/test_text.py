@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_open_metrics,
@@ -26,7 +26,6 @@ def values(text):
     }
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.floats(allow_nan=False, allow_infinity=False))
 def test_any_label_and_any_number_is_read_back_as_it_was(node, device, value):
     text = render([(GAUGE, {(device,): value})], node)

@@ -144,7 +144,7 @@ def build(case):
 
 
 @given(cases, st.floats(0.5, 60), st.floats(4, 120))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_answer_fits_or_nothing_does(case, vram, ram):
     asked, model = build(case)
     there = budget(vram, ram)
@@ -157,7 +157,7 @@ def test_the_answer_fits_or_nothing_does(case, vram, ram):
 
 
 @given(cases, st.floats(0.5, 60), st.floats(4, 120))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_change_could_be_left_out(case, vram, ram):
     asked, model = build(case)
     there = budget(vram, ram)
@@ -170,7 +170,7 @@ def test_no_change_could_be_left_out(case, vram, ram):
 
 
 @given(cases, st.floats(0.5, 60), st.floats(4, 120), st.floats(0, 10), st.floats(0, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_more_room_never_costs_more_quality(case, vram, ram, more_vram, more_ram):
     asked, model = build(case)
     tight = optimise(asked, model, budget(vram, ram))
@@ -179,7 +179,7 @@ def test_more_room_never_costs_more_quality(case, vram, ram, more_vram, more_ram
 
 
 @given(cases, st.floats(0.5, 60), st.floats(4, 120))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_same_question_has_the_same_answer_and_asking_again_changes_nothing(case, vram, ram):
     asked, model = build(case)
     there = budget(vram, ram)

@@ -116,7 +116,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(STEP, max_size=40))
 async def test_no_sequence_of_steps_takes_a_card_over_its_capacity(steps):
     simulated = SimulatedCards()
