@@ -20,13 +20,11 @@ log = logging.getLogger(__name__)
 BUSY_TIMEOUT_S = 5.0
 WAL_BOUND_BYTES = 16 * MIB
 """What a write-ahead log is cut to, once it was written back."""
-BOUNDS = (
-    f"PRAGMA journal_size_limit = {WAL_BOUND_BYTES}",
-    # KiB of pages in memory: SQLite's own 2 MB of each connection fill up over days, and the system
-    # has the file's pages in memory anyway.
-    "PRAGMA cache_size = -256",
-)
-"""What each connection is told first."""
+# KiB of pages in memory: SQLite's own 2 MB of each connection fill up over days, and the system
+# has the file's pages in memory anyway.
+_CACHE_KIB = 256
+BOUNDS = f"PRAGMA journal_size_limit = {WAL_BOUND_BYTES}; PRAGMA cache_size = -{_CACHE_KIB}"
+"""The script that each connection is told first."""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _COMPANIONS = ("", "-wal", "-shm")
 
@@ -65,8 +63,7 @@ class Database:
         except (OSError, sqlite3.Error) as exc:
             raise StoreFailed(f"{name} {path} can't be opened: {failure_text(exc, path)}") from exc
         try:
-            for bound in BOUNDS:
-                await connection.execute(bound)
+            await connection.executescript(BOUNDS)
             yield cls(connection, name)
         finally:
             await connection.close()

@@ -226,8 +226,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         # Without a sync per commit: this must outlive the bot, and no worker outlives the machine.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        for bound in BOUNDS:
-            connection.execute(bound)
+        connection.executescript(BOUNDS)
         connection.executescript(_SCHEMA)
         with connection:
             _forget_other_boots(connection)

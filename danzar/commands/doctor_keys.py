@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from danzar.commands.doctor_finding import FAIL, OK, WARN, Finding, Level
 from danzar.config.load import load_config
-from danzar.config.places import data_folder, key_folder
+from danzar.config.places import key_folder, keys_home
 from danzar.config.settings import Config
 from danzar.keys.address import probe_queue, queue_address
 from danzar.keys.errors import KeysError
 from danzar.keys.expiry import Expiry, read_expiries
-from danzar.keys.home import FOLDER, HOME_FILE, certificate_files, read_facts
+from danzar.keys.home import HOME_FILE, certificate_files, read_facts
 from danzar.keys.home_files import HomeFacts
 from danzar.keys.node_folder import CERTIFICATE_FILE, read_node_folder
 from danzar.keys.own_certificates import remedy, server_certificates
@@ -50,7 +50,7 @@ def home_folder(out: Path | None, config_folder: Path | None) -> Path:
     """Where all keys are: as named, or with the data of the settings."""
     if out is not None:
         return out.expanduser().absolute()
-    return data_folder(load_config(config_folder)).absolute() / FOLDER
+    return keys_home(load_config(config_folder))
 
 
 def overview(home: Path, now: datetime) -> Overview:
@@ -69,7 +69,7 @@ def check_keys(config: Config | None) -> list[Finding]:
         return []
     now = datetime.now(UTC)
     findings = [*_check_address(config, now), *_check_servers(config, now)]
-    home = data_folder(config).absolute() / FOLDER
+    home = keys_home(config)
     if not (home / HOME_FILE).exists():
         return findings
     try:

@@ -28,6 +28,11 @@ def data_folder(config: Config) -> Path:
     return config.root / Path(named).expanduser()
 
 
+def keys_home(config: Config) -> Path:
+    """Where all machines' keys are unless `--out` says otherwise, absolute; it may not exist."""
+    return data_folder(config).absolute() / "keys"
+
+
 def key_folder(config: Config) -> Path | None:
     """Where this machine's keys are; a relative path starts from the project's folder."""
     named = config.bot.jobs.keys

@@ -124,8 +124,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
-    for bound in BOUNDS:
-        connection.execute(bound)
+    connection.executescript(BOUNDS)
     return connection
 
 

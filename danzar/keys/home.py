@@ -34,7 +34,6 @@ from danzar.keys.operators import OPERATORS_FILE, operators_text, read_operators
 from danzar.keys.private_files import check_absent, read_private, write_private
 from danzar.keys.queue_url import TLS_PORT, is_host
 
-FOLDER: Final = "keys"  # in the data folder, where nothing else is said
 HOME_FILE: Final = "keys.json"
 AUTHORITY: Final = "the authority"
 DEFAULT_MAIN: Final = "main"

@@ -4,10 +4,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from danzar.config.places import data_folder, key_folder
+from danzar.config.places import key_folder, keys_home
 from danzar.config.settings import Config
 from danzar.keys.expiry import Expiry, read_expiries
-from danzar.keys.home import AUTHORITY, FOLDER, HOME_FILE, certificate_files, read_facts
+from danzar.keys.home import AUTHORITY, HOME_FILE, certificate_files, read_facts
 from danzar.keys.node_folder import CERTIFICATE_FILE, keys_node_name
 
 API: Final = "api.tls_certificate"
@@ -43,7 +43,7 @@ def remedy(name: str) -> str:
 
 
 def _of_all_machines(config: Config) -> dict[str, Path]:
-    home = data_folder(config).absolute() / FOLDER
+    home = keys_home(config)
     return dict(certificate_files(home, read_facts(home))) if (home / HOME_FILE).exists() else {}
 
 
