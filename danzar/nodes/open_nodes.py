@@ -45,12 +45,13 @@ async def open_nodes(parts: NodeParts) -> AsyncIterator[Nodes]:
     """This node, known to the others and obedient, until the context ends; then it has left."""
     settings = parts.config.bot.node
     nodes = Nodes(_twin(parts), settings, _look(parts), _pulse(parts), time.monotonic)
+    # Made before the others know of this node: a command may come the moment they do.
+    mailbox = Mailbox(parts.redis, nodes.name) if parts.redis is not None else None
     async with AsyncExitStack() as stack:
         await nodes.join()
         stack.push_async_callback(nodes.leave)
         await stack.enter_async_context(running(nodes.run()))
-        if parts.redis is not None:
-            mailbox = Mailbox(parts.redis, nodes.name)
+        if mailbox is not None:
             await stack.enter_async_context(running(_obedience(parts, nodes).run(mailbox)))
         yield nodes
 

@@ -7,6 +7,7 @@
 
 import asyncio
 import secrets
+import time
 from enum import StrEnum
 from typing import Final
 
@@ -69,20 +70,17 @@ class Incoming(msgspec.Struct, frozen=True):
 
 
 class Mailbox:
-    """A node's own end."""
+    """A node's own end.
+
+    It hears what came since it was made, and nothing from before: that was meant for an earlier
+    start. Make it before the node is known to others; the server may not be there yet.
+    """
 
     def __init__(self, redis: Redis, name: str) -> None:
         self._redis = redis
         self._name = name
+        self._made_s = time.monotonic()
         self._after = ""
-
-    async def open(self) -> None:
-        """Read only what comes from now on: the rest was meant for an earlier start.
-
-        Raises:
-            danzar.jobs.contract.QueueUnavailable: The server does not answer.
-        """
-        self._after = await _last(self._redis, _commands(self._name))
 
     async def receive(self) -> tuple[Incoming, ...]:
         """The next commands, or none after a few seconds.
@@ -92,7 +90,7 @@ class Mailbox:
         """
         key = _commands(self._name)
         if not self._after:
-            await self.open()
+            self._after = await self._beginning()
         async with talking("read commands", _PATIENCE_S):
             found = await self._redis.xread({key: self._after}, count=20, block=_ms(_BLOCK_S))
         entries = found[0][1] if found else []
@@ -102,6 +100,13 @@ class Mailbox:
             Incoming(fields.get(_TICKET, b"")[:64], fields.get(_CONTENT, b""))
             for _, fields in entries
         )
+
+    async def _beginning(self) -> str:
+        """Where the stream stood when this was made: entries are numbered by the server's clock."""
+        async with talking("read commands"):
+            seconds, micros = await self._redis.time()
+        age_s = time.monotonic() - self._made_s
+        return str(_ms(float(seconds) + float(micros) / 1e6 - age_s))
 
     async def answer(self, ticket: bytes, answer: Answer) -> None:
         """Tell what came of a command.

@@ -160,9 +160,7 @@ async def test_a_node_that_leaves_loads_nothing_more() -> None:
 
 @asynccontextmanager
 async def obeying(redis, desk: Desk):
-    mailbox = Mailbox(redis, "pc2")
-    await mailbox.open()
-    task = asyncio.create_task(desk.obedience.run(mailbox))
+    task = asyncio.create_task(desk.obedience.run(Mailbox(redis, "pc2")))
     try:
         yield
     finally:
@@ -190,13 +188,25 @@ async def test_commands_reach_a_node_through_its_stream_and_each_gets_its_own_an
 @pytest.mark.redis
 async def test_a_command_from_before_the_nodes_start_is_not_obeyed(redis) -> None:
     with pytest.raises(NoAnswer, match="pc2 gave no answer within"):
-        await send(redis, "pc2", signed(Action.LOAD_MODEL, "chat"), timeout_s=0.1)
+        await send(redis, "pc2", signed(Action.LOAD_MODEL, "chat"), timeout_s=0.5)
     desk = Desk()
 
     async with obeying(redis, desk):
         await send(redis, "pc2", signed(Action.GET_LOADED_MODELS_STATUS), timeout_s=PATIENCE_S)
 
     assert desk.models.loaded == []
+
+
+@pytest.mark.redis
+async def test_a_command_that_comes_before_the_node_first_looks_is_obeyed(redis) -> None:
+    desk, mailbox = Desk(), Mailbox(redis, "pc2")
+    with pytest.raises(NoAnswer):
+        await send(redis, "pc2", signed(Action.LOAD_MODEL, "chat"), timeout_s=0.1)
+
+    for incoming in await mailbox.receive():
+        await desk.obedience.answer(incoming.content)
+
+    assert desk.models.loaded == ["chat"]
 
 
 @pytest.mark.redis

@@ -94,6 +94,7 @@ async def node(tmp_path: Path, home: Path, *options: str) -> AsyncIterator[subpr
     finally:
         process.kill()
         await asyncio.to_thread(process.wait, PATIENCE_S)
+        sys.stdout.write((tmp_path / "node.log").read_text())  # shown where a test fails
 
 
 async def standing(config: Config) -> Standing | None:
