@@ -23,7 +23,7 @@ async def test_a_game_waits_for_room_and_takes_it_when_a_model_leaves():
     assert not taking.done()
     assert games.held_bytes(card) < 6 * GIB
     cards.release(card, 1)
-    await asyncio.wait_for(taking, 5)
+    await asyncio.wait_for(taking, 60)
     assert games.held_bytes(card) == 6 * GIB
     games.end(card)
     assert await free_gib(cards) > 11

@@ -164,7 +164,7 @@ async def test_those_who_wait_are_released_when_the_batcher_ends():
     async with serving(model) as batcher:
         asking = [asyncio.create_task(batcher.ask(grey_picture(n))) for n in (1, 2)]
         await until(lambda: model.batches)
-    done, pending = await asyncio.wait(asking, timeout=5)
+    done, pending = await asyncio.wait(asking, timeout=60)
     assert not pending
     assert all(task.cancelled() for task in done)
 

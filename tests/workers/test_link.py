@@ -9,6 +9,7 @@ from danzar.workers import link
 
 pytestmark = pytest.mark.process
 SILENCE_S = 0.5
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def test_messages_go_both_ways_in_order(listening):
     peer, peer_inbox = connect(listener, child, server.public)
     for number in range(100):
         peer.send(b"%d" % number)
-    assert [inbox.get(timeout=5) for _ in range(100)] == [b"%d" % n for n in range(100)]
+    assert [inbox.get(timeout=PATIENCE_S) for _ in range(100)] == [b"%d" % n for n in range(100)]
     listener.send(b"back")
-    assert peer_inbox.get(timeout=5) == b"back"
+    assert peer_inbox.get(timeout=PATIENCE_S) == b"back"
     peer.close()
 
 
@@ -87,4 +88,4 @@ def test_what_was_sent_before_closing_still_arrives(listening):
     peer, _ = connect(listener, child, server.public)
     peer.send(b"x" * 1_000_000)
     peer.close()
-    assert len(inbox.get(timeout=5)) == 1_000_000
+    assert len(inbox.get(timeout=PATIENCE_S)) == 1_000_000
