@@ -48,7 +48,7 @@ SEED_CARDS = (
 
 
 class _CardState:
-    """What one card holds. ``notes`` are (ended_at_s, busy_s) of recent work."""
+    """What one card holds. ``notes`` are (ended_at_s, busy_s) of the last ``_HEAT_WINDOW_S``."""
 
     def __init__(self, index: int, card: SimulatedCard) -> None:
         self.index = index
@@ -64,6 +64,12 @@ class _CardState:
     @property
     def free_bytes(self) -> int:
         return self.card.total_bytes - self.used_bytes
+
+    def note(self, now_s: float, busy_s: float) -> None:
+        """Remember work that ended now; forget what no window reaches any more."""
+        self.notes.append((now_s, busy_s))
+        while self.notes[0][0] < now_s - _HEAT_WINDOW_S:
+            self.notes.popleft()
 
     def busy_share(self, now_s: float, window_s: float) -> float:
         """Share of the last ``window_s`` that was worked, 0 to 1."""
@@ -136,7 +142,7 @@ class SimulatedCards:
 
     def note_work(self, uuid: str, busy_s: float) -> None:
         """Say that the card computed for ``busy_s`` seconds until now; utilisation follows."""
-        self._cards[uuid].notes.append((self._now_s(), max(0.0, busy_s)))
+        self._cards[uuid].note(self._now_s(), max(0.0, busy_s))
 
     async def sample(self) -> tuple[DeviceSnapshot, ...]:
         """The cards as they stand, then the real host RAM."""
