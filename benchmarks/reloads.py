@@ -3,21 +3,21 @@
     python -m benchmarks.reloads [--models yolo-nano clip-doom] [--times 30]
 
 Each round loads the models in turn, asks each a few things, unloads it, and has the worker give
-back what it can, as upkeep does. What no file stands behind (``RssAnon``, Linux) is printed after
+back what it can, as upkeep does. Memory that no file stands behind (``own_bytes``) is printed after
 each; the slope (Theil-Sen) is that of the second half.
 """
 
 import argparse
 import asyncio
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+import psutil
 
 from benchmarks.conversations import model_path
 from benchmarks.reload import MODELS, make_spec
 from benchmarks.soak_analysis import theil_sen
+from benchmarks.soak_samples import own_bytes
 from danzar.workers.contract import (
     ENGINES,
     ChatMessage,
@@ -33,13 +33,6 @@ from danzar.workers.process import WorkerProcess
 
 _ASKED = 5
 _NAMES = ("yolo-nano", "clip-doom", "ocr", "smollm2")
-
-
-def own_mb(pid: int) -> float:
-    """Memory of a process that no file stands behind, MB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    return int(found[1]) * 1024 / 1e6 if found else float("nan")
 
 
 def spec_of(name: str) -> LoadSpec:
@@ -87,7 +80,8 @@ async def measure(names: Sequence[str], times: int) -> list[float]:
             for name in names:
                 await one_round(worker, name, random)
             await worker.trim()
-            kept.append(own_mb(worker.pid))
+            uss_bytes = psutil.Process(worker.pid).memory_full_info().uss
+            kept.append(own_bytes(worker.pid, uss_bytes) / 1e6)
             print(f"  {number:3}  {kept[-1]:7.1f} MB", flush=True)
     finally:
         await worker.stop()

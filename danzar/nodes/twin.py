@@ -54,12 +54,12 @@ class RedisTwin:
     async def now(self) -> float:
         """See ``Twin``."""
         async with talking("ask for the time"):
-            return await self._time()
+            return await server_time_s(self._redis)
 
     async def publish(self, state: NodeState) -> NodeState | None:
         """See ``Twin``."""
         async with talking("publish this node"):
-            now = await self._time()
+            now = await server_time_s(self._redis)
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.get(state_key(state.name))
                 pipe.set(state_key(state.name), _encode(state), px=round(self._remembered_s * 1000))
@@ -78,7 +78,7 @@ class RedisTwin:
     async def members(self) -> tuple[Member, ...]:
         """See ``Twin``."""
         async with talking("read the nodes"):
-            now = await self._time()
+            now = await server_time_s(self._redis)
             beats = await self._redis.zrange(_INDEX, 0, _MOST_NODES - 1, withscores=True)
             if not beats:
                 return ()
@@ -88,10 +88,6 @@ class RedisTwin:
         pairs = zip(states, (beat for _, beat in beats), strict=True)
         found = [judge(state, beat, now) for state, beat in pairs if state is not None]
         return tuple(sorted(found, key=lambda member: member.name))
-
-    async def _time(self) -> float:
-        seconds, micros = await self._redis.time()
-        return float(seconds) + float(micros) / 1e6
 
 
 class AloneTwin:
@@ -119,6 +115,12 @@ class AloneTwin:
         """See ``Twin``."""
         now = self._now_s()
         return tuple(judge(state, beat, now) for state, beat in self._states.values())
+
+
+async def server_time_s(redis: Redis) -> float:
+    """Seconds of the server's clock."""
+    seconds, micros = await redis.time()
+    return float(seconds) + float(micros) / 1e6
 
 
 def state_key(name: str) -> str:

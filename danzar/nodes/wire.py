@@ -15,7 +15,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from danzar.errors import DanzarError
-from danzar.nodes.twin import talking
+from danzar.nodes.twin import server_time_s, talking
 
 _KEPT: Final = 200
 _BLOCK_S: Final = 5.0
@@ -104,9 +104,8 @@ class Mailbox:
     async def _beginning(self) -> str:
         """Where the stream stood when this was made: entries are numbered by the server's clock."""
         async with talking("read commands"):
-            seconds, micros = await self._redis.time()
-        age_s = time.monotonic() - self._made_s
-        return str(_ms(float(seconds) + float(micros) / 1e6 - age_s))
+            now_s = await server_time_s(self._redis)
+        return str(_ms(now_s - (time.monotonic() - self._made_s)))
 
     async def answer(self, ticket: bytes, answer: Answer) -> None:
         """Tell what came of a command.

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from danzar.core.asker import Asker, RequestClass
@@ -116,7 +116,6 @@ def test_an_identity_is_in_no_repr():
 # --- generated crowds ----------------------------------------------------------------------------
 
 LONGEST_S = 2.0
-CROWDED = settings(suppress_health_check=[HealthCheck.too_slow])
 # Short ones, so that the promise is broken by a few requests in the wrong order.
 SHORT_S = {CHAT: 3.0, VISION: 4.0, PICTURE: 6.0, WATCH: 9.0, JOB: 20.0}
 
@@ -176,7 +175,7 @@ def crowds(draw):
     return asks
 
 
-@settings(CROWDED, max_examples=60)
+@settings(max_examples=60)
 @given(crowds(), st.integers(1, 4))
 def test_a_persons_first_request_starts_within_what_is_promised_whatever_else_comes(asks, slots):
     server = Server(slots)
@@ -189,7 +188,7 @@ def test_a_persons_first_request_starts_within_what_is_promised_whatever_else_co
         assert server.started_s[number] - ask.at_s <= promised_s + 1e-9
 
 
-@settings(CROWDED, max_examples=30)
+@settings(max_examples=30)
 @given(crowds(), st.integers(1, 4))
 def test_everyone_is_served_once_and_nobody_overtakes_himself(asks, slots):
     server = Server(slots)
@@ -201,7 +200,7 @@ def test_everyone_is_served_once_and_nobody_overtakes_himself(asks, slots):
         assert own == sorted(own)
 
 
-@settings(CROWDED, max_examples=30)
+@settings(max_examples=30)
 @given(crowds(), st.floats(0, 500))
 def test_the_same_crowd_always_has_the_same_order(asks, now_s):
     one, other = FairQueue(BOUNDS_S), FairQueue(BOUNDS_S)

@@ -15,6 +15,8 @@ from danzar.keys.home import Wish, init_home, node_home, server_conf
 from danzar.keys.queue_url import QueueUrl
 
 PATIENCE_S = 20.0
+TOLD_BY_NOBODY = "a-machine-of-many-letters"
+"""A node's name that encrypted bytes are not by chance, as ``pc2`` is in one of 150 recordings."""
 _ADMIN = "user admin on nopass ~* &* +@all\n"
 
 
@@ -90,7 +92,7 @@ class TlsRedis(Server):
         made: datetime | None = None,
     ) -> None:
         self.home = home
-        wish = Wish(hosts or (host,), ("main", "pc2"), free_port(host))
+        wish = Wish(hosts or (host,), ("main", "pc2", TOLD_BY_NOBODY), free_port(host))
         init_home(home, wish, made or datetime.now(UTC))
         self._log = home / "redis.log"
         self._allow_admin()

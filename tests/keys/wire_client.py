@@ -12,6 +12,7 @@ from danzar.jobs.contract import JobState
 from danzar.jobs.open_jobs import open_jobs
 from danzar.keys.plain_arguments import use_plain_arguments
 from tests.jobs.helpers import EchoInference, ended, wish
+from tests.keys.servers import TOLD_BY_NOBODY
 
 
 async def one_job(url: str, folder: Path, prompt: str) -> None:
@@ -20,7 +21,7 @@ async def one_job(url: str, folder: Path, prompt: str) -> None:
     config = JobsConfig(url=url)
     models = {"echo": 1}
     async with open_jobs(
-        config, folder, inference=EchoInference(), models=lambda: models, node="pc2"
+        config, folder, inference=EchoInference(), models=lambda: models, node=TOLD_BY_NOBODY
     ) as jobs:
         view = await ended(jobs, (await jobs.submit(wish(prompt))).job_id)
         assert view.state is JobState.COMPLETED, view
