@@ -4,7 +4,8 @@
 
 Each round loads the models in turn, asks each a few things, unloads it, and has the worker give
 back what it can, as upkeep does. Memory that no file stands behind (``own_bytes``) is printed after
-each; the slope (Theil-Sen) is that of the second half.
+each; the slope (Theil-Sen) is that of the second half. ``MALLOC_ARENA_MAX=2`` before it shows what
+a second heap keeps.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from danzar.workers.contract import (
     Detect,
     Generate,
     LoadSpec,
+    MeasureBatch,
     Picture,
     Rank,
     ReadText,
@@ -32,6 +34,7 @@ from danzar.workers.contract import (
 from danzar.workers.process import WorkerProcess
 
 _ASKED = 5
+_BATCH = 16
 _NAMES = ("yolo-nano", "clip-doom", "ocr", "smollm2")
 
 
@@ -61,10 +64,13 @@ def request_of(name: str, random: np.random.Generator) -> Request:
 
 
 async def one_round(worker: WorkerProcess, name: str, random: np.random.Generator) -> None:
-    """Load, ask, unload."""
-    await worker.load(spec_of(name))
-    for _ in range(_ASKED):
-        async for _part in worker.run(name, request_of(name, random)):
+    """Load, ask, compute a large batch where the model can, unload."""
+    spec = spec_of(name)
+    await worker.load(spec)
+    asked = [request_of(name, random) for _ in range(_ASKED)]
+    batches = [MeasureBatch(_BATCH)] if ENGINES[spec.backend] == "torch" else []
+    for request in (*asked, *batches):
+        async for _part in worker.run(name, request):
             pass
     await worker.unload(name)
 

@@ -113,7 +113,8 @@ class StreamedReply:
             await asyncio.wait({self._reader})
             typing.cancel()
             self._touch()
-        self._reader = None
+        # The buttons keep this object for minutes: not with it what ran, and the caller's task.
+        self._group = self._reader = self._painter = None
         return self._draft.end if isinstance(self._draft.end, Answered) else None
 
     # --- reading ---------------------------------------------------------------------------

@@ -17,10 +17,11 @@ from danzar.request_id import new_request_id, set_request_id
 
 log = logging.getLogger(__name__)
 
-# What the gateway sends and a person did.
+_REMEMBERED_MESSAGES = 200
 # Between two attempts to log in; the last one stays.
 _RETRIES_S = (5.0, 10.0, 20.0, 40.0, 60.0)
 _UNREACHABLE = (aiohttp.ClientConnectionError, discord.DiscordServerError, TimeoutError)
+# What the gateway sends and a person did.
 _REQUESTS = {"MESSAGE_CREATE": "m", "INTERACTION_CREATE": "i", "MESSAGE_REACTION_ADD": "r"}
 
 
@@ -43,8 +44,8 @@ class DanzarBot(commands.Bot):
             intents=make_intents(),
             allowed_mentions=SAFE_MENTIONS,
             help_command=None,
-            # Bounded: what is remembered of messages is only needed while they are answered.
-            max_messages=500,
+            # They give names to those who wait in the queue; replies bring what they answer along.
+            max_messages=_REMEMBERED_MESSAGES,
         )
         self.operator_role = settings.operator_role
         self._api_url = settings.api_url

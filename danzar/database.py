@@ -21,8 +21,8 @@ BUSY_TIMEOUT_S = 5.0
 WAL_BOUND_BYTES = 16 * MIB
 """What a write-ahead log is cut to, once it was written back."""
 # KiB of pages in memory: SQLite's own 2 MB of each connection fill up over days, and the system
-# has the file's pages in memory anyway.
-_CACHE_KIB = 256
+# has the file's pages in memory anyway. A queue of 20,000 jobs is as fast with 64 as with 256.
+_CACHE_KIB = 64
 BOUNDS = f"PRAGMA journal_size_limit = {WAL_BOUND_BYTES}; PRAGMA cache_size = -{_CACHE_KIB}"
 """The script that each connection is told first."""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

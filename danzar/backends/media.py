@@ -12,7 +12,7 @@ from danzar.backends.capture import capture
 from danzar.backends.picture_files import decode_picture
 from danzar.backends.settings import read_settings
 from danzar.errors import BadInput
-from danzar.heap import share_heaps
+from danzar.heap import map_large_blocks
 from danzar.workers.chart import DrawChart
 from danzar.workers.contract import (
     Annotate,
@@ -68,6 +68,6 @@ class MediaBackend:
 
 def load(spec: LoadSpec) -> tuple[Backend, LoadReport]:
     """See ``LoadBackend``."""
-    # Each video is decoded by threads of its own, which come and go.
-    share_heaps()
+    # Pictures and frames: kept in a heap, they would leave holes of megabytes there.
+    map_large_blocks()
     return MediaBackend(read_settings(spec, MediaSettings)), LoadReport(None, {"engine": "media"})

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from danzar.heap import share_heaps
+from danzar.heap import map_large_blocks, use_one_heap
 from danzar.local.lifetime import end_with_parent
 from danzar.local.server import serve
 from danzar.local.settings import LocalSettings
@@ -50,7 +50,8 @@ def main() -> int:
     """Run until told to end; return the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     settings = parse(sys.argv[1:])
-    share_heaps()
+    use_one_heap()
+    map_large_blocks()
     try:
         asyncio.run(serve(settings, _announce, end_with_parent))
     except OSError as exc:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from danzar.core.incident import Observation
 from danzar.core.pressure import Level
 from danzar.core.upkeep import TrimLevel, TrimReport
@@ -41,6 +43,8 @@ log = logging.getLogger(__name__)
 
 KEPT_READINGS = 720
 DISK_KEY = "disk:results"
+
+_from_bytes = msgspec.msgpack.Decoder(SystemResourceInfo)
 
 
 async def _no_workers(_: TrimLevel) -> TrimReport:
@@ -79,7 +83,8 @@ class ResourceManager:
         self._chooser = Chooser(
             parts.machine, parts.profiles, parts.folder, parts.runs, parts.cpu_threads
         )
-        self._history: deque[SystemResourceInfo] = deque(maxlen=KEPT_READINGS)
+        # As bytes: less than half the memory, and 20,000 objects fewer.
+        self._history: deque[bytes] = deque(maxlen=KEPT_READINGS)
 
     # --- the seed's names ------------------------------------------------------------------
 
@@ -210,12 +215,12 @@ class ResourceManager:
     @property
     def history(self) -> tuple[SystemResourceInfo, ...]:
         """The last readings of the monitor, oldest first; bounded."""
-        return tuple(self._history)
+        return tuple(_from_bytes.decode(reading) for reading in self._history)
 
     def observe(self) -> Iterable[Observation]:
         """Take a reading into the history; for ``MemoryMonitor.add_source``."""
         reading = self.status()
-        self._history.append(reading)
+        self._history.append(msgspec.msgpack.encode(reading))
         return [_disk_observation(reading, self.profiles.common.disk_reserve.value)]
 
     async def cleanup(self) -> CleanupReport:

@@ -15,8 +15,10 @@ from typing import Final
 import msgspec
 import psutil
 
+from danzar.heap import use_one_heap
 from danzar.workers import link, protocol
 from danzar.workers.host import Host
+from danzar.workers.tidy import tidy_until_shutdown
 from danzar.workers.trim import allocator
 
 _CLOSE_S: Final = 4.0
@@ -55,6 +57,7 @@ class _Vitals:
 def main() -> None:
     """Serve until told to shut down or left alone."""
     faulthandler.enable()
+    use_one_heap()
     boot = msgspec.json.decode(sys.stdin.buffer.readline(), type=Boot)
     _die_with_parent(boot.parent_pid)
     _limit_memory(boot.address_space_bytes)
@@ -72,7 +75,7 @@ def _serve(boot: Boot) -> None:
     vitals = _Vitals()
     wire.send(protocol.encode(protocol.Ready(os.getpid(), boot.engine)))
     wire.start(lambda: wire.send(protocol.encode(vitals.read(host.busy()))), boot.heartbeat_s)
-    host.wait_for_shutdown()
+    tidy_until_shutdown(host)
     host.close(_CLOSE_S)
     wire.close()
 

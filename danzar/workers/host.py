@@ -1,6 +1,7 @@
 """Inside a worker: the loaded models, each with its own threads, and the requests they answer."""
 
 import contextlib
+import gc
 import importlib
 import queue
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from danzar import errors
+from danzar.heap import set_imports_apart
 from danzar.request_id import current_request_id, set_request_id
 from danzar.workers import protocol, segment
 from danzar.workers.contract import (
@@ -66,7 +68,11 @@ class Ticket:
 
 
 class Host:
-    """Owns the models of one worker. ``handle`` and ``busy`` belong to the link's thread."""
+    """Owns the models of one worker. ``handle`` and ``busy`` belong to the link's thread.
+
+    Attributes:
+        handled: How many requests and changes of the models came so far.
+    """
 
     def __init__(self, engine: str, send: Send) -> None:
         self._engine = engine
@@ -74,19 +80,23 @@ class Host:
         self._models: dict[str, _HostedModel] = {}
         self._tickets: dict[int, Ticket] = {}
         self._ended = threading.Event()
+        self.handled = 0
 
     def handle(self, message: protocol.ToWorker) -> None:
         """Do what the bot asked, without blocking."""
         match message:
             case protocol.Load():
+                self.handled += 1
                 self._load(message)
             case protocol.Run():
+                self.handled += 1
                 self._run(message)
             case protocol.Cancel(id):
                 self._with_ticket(id, Ticket.cancel)
             case protocol.FrameTaken(id):
                 self._with_ticket(id, Ticket.frame_taken)
             case protocol.Unload():
+                self.handled += 1
                 self._unload(message)
             case protocol.Trim():
                 self._trim(message)
@@ -102,9 +112,13 @@ class Host:
         tickets = tuple(self._tickets.values())
         return tuple(protocol.Busy(t.id, t.progress) for t in tickets if t.started)
 
-    def wait_for_shutdown(self) -> None:
-        """Block until the bot says so."""
-        self._ended.wait()
+    def is_idle(self) -> bool:
+        """Whether no request waits or is answered."""
+        return not self._tickets
+
+    def wait_for_shutdown(self, timeout_s: float) -> bool:
+        """Wait at most so long; whether the bot said so."""
+        return self._ended.wait(timeout_s)
 
     def close(self, timeout_s: float) -> None:
         """Cancel what runs and close the models, for ``timeout_s`` at most."""
@@ -302,7 +316,14 @@ class _HostedModel:
 def _find_loader(backend: str) -> LoadBackend:
     module, _, attribute = BACKENDS[backend].partition(":")
     load: LoadBackend = getattr(importlib.import_module(module), attribute)
+    _set_first_imports_apart()
     return load
+
+
+def _set_first_imports_apart() -> None:
+    """Only the first: later, what a model leaves behind would be among what is set apart."""
+    if gc.get_freeze_count() == 0:
+        set_imports_apart()
 
 
 def _prepare(message: protocol.Prepare) -> protocol.Prepared | protocol.Failed:
@@ -312,6 +333,7 @@ def _prepare(message: protocol.Prepare) -> protocol.Prepared | protocol.Failed:
             for backend in message.backends:
                 module = importlib.import_module(BACKENDS[backend].partition(":")[0])
                 getattr(module, "prepare", bool)()
+            _set_first_imports_apart()
     except Exception as exc:  # noqa: BLE001 - the outermost edge: every failure is told
         return protocol.Failed(message.id, *_describe(exc))
     return protocol.Prepared(message.id, time.perf_counter() - started_s)
