@@ -114,9 +114,10 @@ async def browser():
 
 
 @contextlib.asynccontextmanager
-async def opened(browser, local, **options):
-    """A window at the page; any error in its console fails the test."""
+async def opened(browser, local, prepare="", **options):
+    """A window at the page, after this script; any error in its console fails the test."""
     context = await browser.new_context(viewport={"width": 1300, "height": 800}, **options)
+    await context.add_init_script(prepare)
     window = await context.new_page()
     troubles = []
     window.on("pageerror", lambda error: troubles.append(str(error)))
@@ -126,6 +127,16 @@ async def opened(browser, local, **options):
     yield window
     await context.close()
     assert troubles == []
+
+
+# A machine that is busy: what the server sends arrives late.
+LATE_FEED = """
+window.WebSocket = class extends WebSocket {
+  addEventListener(kind, listener) {
+    super.addEventListener(kind, (event) => setTimeout(() => listener(event), 800));
+  }
+};
+"""
 
 
 async def say(window, text):
@@ -144,6 +155,13 @@ async def test_a_question_is_asked_and_its_answer_grows_before_the_eyes(browser,
         await expect(answer).to_contain_text("step 3")
         await expect(answer).to_have_attribute("data-edits", "3")
         await expect(window.get_by_test_id("composer")).to_have_value("")
+
+
+async def test_what_is_typed_as_soon_as_the_page_lets_one_is_sent(browser, local, bot):
+    async with opened(browser, local, prepare=LATE_FEED) as window:
+        await window.reload()
+        await say(window, "!stream 1")
+        await expect(from_danzar(window).last).to_contain_text("step 1")
 
 
 async def test_a_sample_frame_is_one_click_away_and_comes_back_in_an_embed(browser, local, bot):

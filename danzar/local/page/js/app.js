@@ -53,6 +53,8 @@ function redrawQuoting(messageId) {
 
 const HANDLERS = {
   hello(hello) {
+    // Only now: what is written before it is known who writes, and where, could not be sent.
+    if (!state.ready) mountComposer();
     greet(hello);
     drawEverything();
     loadCommands();
@@ -114,7 +116,6 @@ function connectionChanged(word) {
 }
 
 applyTheme();
-mountComposer();
 onMessageActions({ reply: startReply, menu: (message, place) => openMenu(message, place, startReply), empty: emptyState });
 byId("jump").addEventListener("click", toBottom);
 followNewest();

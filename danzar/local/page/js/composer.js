@@ -40,7 +40,7 @@ export function mountComposer() {
 /** Adapts the placeholder to channel and person. */
 export function refreshComposer() {
   const channel = currentChannel();
-  if (!channel || !input) return;
+  if (!channel) return;
   input.placeholder = `Message ${channel.personId === null ? "#" : ""}${channelTitle(channel)} as ${state.me.name}`;
   grow();
 }

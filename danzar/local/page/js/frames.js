@@ -3,8 +3,7 @@
 import { h, icon, toast } from "/static/js/dom.js";
 import { state } from "/static/js/state.js";
 
-let place = null;
-let add = () => {};
+let place, add;
 
 export function mountFrames(element, onFile) {
   place = element;
@@ -13,7 +12,6 @@ export function mountFrames(element, onFile) {
 
 /** Draws the strip; nothing where the server has no frames. */
 export function drawFrames() {
-  if (!place) return;
   place.hidden = state.frames.length === 0;
   place.replaceChildren(h("span", { class: "frames-title" }, icon("frames"), "Sample frames"),
     h("div", { class: "frames-row" }, state.frames.map((name) =>
