@@ -6,7 +6,7 @@ than it is. Hence medians of whole bins are fitted: a few dozen points that hard
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,10 +32,10 @@ class Growth:
     """How something grew, in its unit per hour.
 
     Attributes:
-        least_squares: Slope of the line through the bins' medians.
+        least_squares: Slope of the line through one value of each bin.
         low, high: Its 95 % confidence interval.
         theil_sen: Median of the slopes between any two bins: few outliers can't turn it.
-        bins: How many medians there were.
+        bins: How many there were.
     """
 
     least_squares: float
@@ -45,38 +45,47 @@ class Growth:
     bins: int
 
 
-def growth(series: Sequence[Sequence[Point]], bin_s: float = BIN_S) -> Growth | None:
+def growth(
+    series: Sequence[Sequence[Point]],
+    bin_s: float = BIN_S,
+    take: Callable[[Sequence[float]], float] = statistics.median,
+) -> Growth | None:
     """How something grows; ``None`` where that is too short to say.
 
     Args:
         series: ``(seconds, value)`` of each life. Lives share one slope and have each their own
             height: where a worker was replaced, the step from one to the next is no growth.
         bin_s: What is taken together.
+        take: The value that stands for a bin; ``min`` where work in between comes and goes.
     """
-    all_bins = (binned(points, bin_s) for points in series)
-    medians = [bins for bins in all_bins if len(bins) >= MIN_BINS_OF_A_LIFE]
-    count = sum(map(len, medians))
-    freedom = count - len(medians) - 1
+    all_bins = (binned(points, bin_s, take) for points in series)
+    lives = [bins for bins in all_bins if len(bins) >= MIN_BINS_OF_A_LIFE]
+    count = sum(map(len, lives))
+    freedom = count - len(lives) - 1
     if count < MIN_BINS or freedom < 1:
         return None
-    slope, error = least_squares([p for bins in medians for p in centred(bins)], freedom)
+    slope, error = least_squares([p for bins in lives for p in centred(bins)], freedom)
     margin = student_quantile(_CONFIDENCE, freedom) * error
     return Growth(
         least_squares=slope * HOUR_S,
         low=(slope - margin) * HOUR_S,
         high=(slope + margin) * HOUR_S,
-        theil_sen=theil_sen(medians) * HOUR_S,
+        theil_sen=theil_sen(lives) * HOUR_S,
         bins=count,
     )
 
 
-def binned(points: Sequence[Point], bin_s: float) -> list[Point]:
-    """One point for each bin that has any: the medians of its times and values."""
+def binned(
+    points: Sequence[Point],
+    bin_s: float,
+    take: Callable[[Sequence[float]], float] = statistics.median,
+) -> list[Point]:
+    """One point for each bin that has any: the median of its times, and what is taken of values."""
     bins: dict[int, list[Point]] = {}
     for at_s, value in points:
         bins.setdefault(int(at_s // bin_s), []).append((at_s, value))
     return [
-        (statistics.median(at for at, _ in held), statistics.median(value for _, value in held))
+        (statistics.median(at for at, _ in held), take([value for _, value in held]))
         for _, held in sorted(bins.items())
     ]
 

@@ -7,7 +7,6 @@ from typing import Any
 from benchmarks.soak_analysis import Growth, Point, growth
 
 MB = 1_000_000
-MEMORY = ("own", "rss")
 SAMPLES_AT_START_S = 120.0
 LATER_SHARE = 1 / 3
 Json = dict[str, Any]
@@ -44,8 +43,9 @@ class Role:
     """All processes of one kind, which replaced each other.
 
     Attributes:
-        memory: Their growth in MB an hour: ``own``, that no file stands behind, or ``rss``, with
-            the files that they map; ``None`` where they were too short-lived to say.
+        memory: Their growth in MB an hour: ``own``, that no file stands behind; ``floor``, the
+            least of that in each bin, which is what requests leave behind; ``rss``, with the files
+            that they map. ``None`` where they were too short-lived to say.
     """
 
     name: str
@@ -95,7 +95,9 @@ def _role(rows: list[tuple[float, Json]]) -> str:
 
 
 def _memory(found: list[Life]) -> dict[str, Growth | None]:
-    return {kind: growth([_points(life, kind) for life in found]) for kind in MEMORY}
+    own = [_points(life, "own") for life in found]
+    rss = [_points(life, "rss") for life in found]
+    return {"own": growth(own), "floor": growth(own, take=min), "rss": growth(rss)}
 
 
 def _points(life: Life, kind: str) -> list[Point]:

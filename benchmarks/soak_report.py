@@ -76,14 +76,16 @@ def print_report(folder: Path, warm_up_s: float | None = None) -> dict[str, Verd
 
 def _print_roles(found: list[Role]) -> Verdict:
     print("\nMemory of every process, MB and MB/h: least squares [95 %] Theil-Sen")
-    print(f"  {'':26} lives judged    now   peak  {'its own':^30}  {'with mapped files':^30}")
+    columns = f"{'its own':^30}  {'least of each 5 min':^30}  {'with mapped files':^30}"
+    print(f"  {'':26} lives judged    now   peak  {columns}")
     for role in found:
         judged_s = sum(life.warm_s for life in role.lives)
         peak_bytes = max(life.peak_bytes for life in role.lives)
+        slopes = "  ".join(_slope(role.memory[kind]) for kind in ("own", "floor", "rss"))
         print(
             f"  {role.name:26} {len(role.lives):4} {judged_s / 60:5.0f} m "
             f"{role.lives[-1].last['own'] / MB:6.1f} {peak_bytes / MB:6.1f}  "
-            f"{_slope(role.memory['own'])}  {_slope(role.memory['rss'])}  {_flat(role)}"
+            f"{slopes}  {_flat(role)}"
         )
     _print_counts([role.lives[-1] for role in found])
     return worst([_flat(role) for role in found if role.lives[-1].lived_s >= _SHORT_S])

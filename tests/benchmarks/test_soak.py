@@ -60,6 +60,16 @@ def test_a_bin_is_its_median_and_an_empty_one_is_none():
     assert binned(points, 30) == [(10, 2.0), (100, 5.0)]
 
 
+@pytest.mark.parametrize("rate", [0.0, 4.0])
+def test_the_least_of_each_bin_shows_what_requests_leave_behind(rate):
+    chance = random.Random(1)
+    busy = [(at, mb + chance.choice([0, 0, 40, 90])) for at, mb in series(rate, noise=0.1)]
+    around, floor = growth([busy]), growth([busy], take=min)
+    assert around.high - around.low > 10
+    assert floor.low <= rate <= floor.high
+    assert floor.high - floor.low < 0.5
+
+
 @pytest.mark.parametrize(("freedom", "exact"), [(3, 3.182), (5, 2.571), (18, 2.101), (60, 2.000)])
 def test_quantiles_of_student_are_those_of_the_table(freedom, exact):
     assert student_quantile(0.95, freedom) == pytest.approx(exact, rel=0.01)
