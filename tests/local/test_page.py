@@ -1,5 +1,6 @@
 """The page in a real browser."""
 
+import asyncio
 import contextlib
 
 import pytest
@@ -162,6 +163,23 @@ async def test_what_is_typed_as_soon_as_the_page_lets_one_is_sent(browser, local
         await window.reload()
         await say(window, "!stream 1")
         await expect(from_danzar(window).last).to_contain_text("step 1")
+
+
+async def test_what_is_written_and_added_while_a_message_is_sent_is_the_next_one(
+    browser, local, bot
+):
+    async def late(route):
+        await asyncio.sleep(0.8)
+        await route.continue_()
+
+    async with opened(browser, local) as window:
+        await window.route("**/page/messages", late)
+        await say(window, "first")
+        await window.keyboard.type("second")
+        await window.get_by_test_id("sample-frame").first.click()
+        await expect(window.get_by_test_id("message").last).to_contain_text("first")
+        await expect(window.get_by_test_id("composer")).to_have_value("second")
+        await expect(window.get_by_test_id("ticket")).to_contain_text("frame_0.png")
 
 
 async def test_a_sample_frame_is_one_click_away_and_comes_back_in_an_embed(browser, local, bot):

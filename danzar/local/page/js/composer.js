@@ -123,15 +123,16 @@ async function send() {
   if (sending || sendButton.disabled) return;
   sending = true;
   grow();
-  const files = draft.files.map(({ file }) => ["files", file]);
+  const written = input.value, files = [...draft.files];
   const posted = await act("messages", {
-    user_id: state.me.id, channel_id: state.current, content: wire(input.value), reply_to: draft.reply?.id ?? null,
-  }, files);
+    user_id: state.me.id, channel_id: state.current, content: wire(written), reply_to: draft.reply?.id ?? null,
+  }, files.map(({ file }) => ["files", file]));
   sending = false;
   if (posted) {
-    for (const { url } of draft.files) if (url) URL.revokeObjectURL(url);
-    draft.files = [];
-    input.value = "";
+    for (const { url } of files) if (url) URL.revokeObjectURL(url);
+    // What came in the meantime is the next message.
+    draft.files = draft.files.filter((entry) => !files.includes(entry));
+    if (input.value.startsWith(written)) input.value = input.value.slice(written.length);
     typedAt = 0;
     stopReply();
     drawTray();

@@ -20,13 +20,20 @@ export function drawFrames() {
 }
 
 export async function attach(name) {
+  const file = await readFrame(name);
+  if (file) add(file);
+}
+
+/** A sample frame as a file; null after a toast. */
+export async function readFrame(name) {
   try {
     const response = await fetch(address(name));
     if (!response.ok) throw new Error(String(response.status));
     const blob = await response.blob();
-    add(new File([blob], name, { type: blob.type }));
+    return new File([blob], name, { type: blob.type });
   } catch {
     toast(`The sample frame ${name} could not be read.`);
+    return null;
   }
 }
 

@@ -1,6 +1,7 @@
 // One field of a slash command's form, by the kind of its option.
 
-import { h, toast } from "/static/js/dom.js";
+import { h } from "/static/js/dom.js";
+import { readFrame } from "/static/js/frames.js";
 import { act } from "/static/js/net.js";
 import { state } from "/static/js/state.js";
 
@@ -44,20 +45,10 @@ function choice(pairs) {
 /** Adds what the person entered: values by name, and [name, File] pairs. */
 export async function readField({ option, control: field, frame }, values, files) {
   if (option.type === ATTACHMENT) {
-    const file = field.files[0] ?? (frame?.value ? await sample(frame.value) : null);
+    const file = field.files[0] ?? (frame?.value ? await readFrame(frame.value) : null);
     if (file) files.push([option.name, file]);
   } else if (field.value !== "") {
     values[option.name] = option.type === BOOLEAN ? field.value === "true" : field.value;
-  }
-}
-
-async function sample(name) {
-  try {
-    const blob = await (await fetch(`/page/frames/${encodeURIComponent(name)}`)).blob();
-    return new File([blob], name, { type: blob.type });
-  } catch {
-    toast(`The sample frame ${name} could not be read.`);
-    return null;
   }
 }
 
