@@ -173,13 +173,18 @@ async def test_what_is_written_and_added_while_a_message_is_sent_is_the_next_one
         await route.continue_()
 
     async with opened(browser, local) as window:
+        await say(window, "earlier")
+        await expect(window.get_by_test_id("message").last).to_contain_text("earlier")
         await window.route("**/page/messages", late)
         await say(window, "first")
         await window.keyboard.type("second")
+        await window.get_by_test_id("message").last.hover()
+        await window.get_by_role("button", name="Reply", exact=True).last.click()
         await window.get_by_test_id("sample-frame").first.click()
         await expect(window.get_by_test_id("message").last).to_contain_text("first")
         await expect(window.get_by_test_id("composer")).to_have_value("second")
         await expect(window.get_by_test_id("ticket")).to_contain_text("frame_0.png")
+        await expect(window.locator(".replying")).to_be_visible()
 
 
 async def test_a_sample_frame_is_one_click_away_and_comes_back_in_an_embed(browser, local, bot):

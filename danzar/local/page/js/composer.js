@@ -123,9 +123,9 @@ async function send() {
   if (sending || sendButton.disabled) return;
   sending = true;
   grow();
-  const written = input.value, files = [...draft.files];
+  const written = input.value, files = [...draft.files], { reply } = draft;
   const posted = await act("messages", {
-    user_id: state.me.id, channel_id: state.current, content: wire(written), reply_to: draft.reply?.id ?? null,
+    user_id: state.me.id, channel_id: state.current, content: wire(written), reply_to: reply?.id ?? null,
   }, files.map(({ file }) => ["files", file]));
   sending = false;
   if (posted) {
@@ -134,7 +134,7 @@ async function send() {
     draft.files = draft.files.filter((entry) => !files.includes(entry));
     if (input.value.startsWith(written)) input.value = input.value.slice(written.length);
     typedAt = 0;
-    stopReply();
+    if (draft.reply === reply) stopReply();
     drawTray();
   }
   grow();
