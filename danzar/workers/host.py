@@ -71,32 +71,30 @@ class Host:
     """Owns the models of one worker. ``handle`` and ``busy`` belong to the link's thread.
 
     Attributes:
-        handled: How many requests and changes of the models came so far.
+        traffic: Grows with each message that comes or goes.
     """
 
     def __init__(self, engine: str, send: Send) -> None:
         self._engine = engine
-        self._send = send
+        self._tell = send
         self._models: dict[str, _HostedModel] = {}
         self._tickets: dict[int, Ticket] = {}
         self._ended = threading.Event()
-        self.handled = 0
+        self.traffic = 0
 
     def handle(self, message: protocol.ToWorker) -> None:
         """Do what the bot asked, without blocking."""
+        self.traffic += 1
         match message:
             case protocol.Load():
-                self.handled += 1
                 self._load(message)
             case protocol.Run():
-                self.handled += 1
                 self._run(message)
             case protocol.Cancel(id):
                 self._with_ticket(id, Ticket.cancel)
             case protocol.FrameTaken(id):
                 self._with_ticket(id, Ticket.frame_taken)
             case protocol.Unload():
-                self.handled += 1
                 self._unload(message)
             case protocol.Trim():
                 self._trim(message)
@@ -130,6 +128,10 @@ class Host:
         deadline_s = time.monotonic() + timeout_s
         for model in models:
             model.join(max(0.0, deadline_s - time.monotonic()))
+
+    def _send(self, message: protocol.FromWorker) -> None:
+        self.traffic += 1
+        self._tell(message)
 
     def _load(self, message: protocol.Load) -> None:
         refusal = self._refuse_load(message.spec)

@@ -1,8 +1,9 @@
-"""What a worker does about its own memory in a quiet moment: garbage, and pages nothing is in.
+"""What a worker does about its own memory once it has nothing to do: free pages, and garbage.
 
-Python looks for garbage that holds itself once new objects are a quarter of the old ones. torch
-brings 430,000: tensors in such garbage stayed for hours. And the C library keeps the pages that a
-burst of requests needed until it is asked for them.
+The C library keeps the pages that a burst of requests needed until it is asked for them, which
+takes a millisecond. Python looks for garbage that holds itself once new objects are a quarter of
+the old ones. torch brings 430,000: tensors in such garbage stayed for hours. To look for it takes
+0.2 s with YOLO and CLIP, in which nothing is answered; so that is done less often.
 """
 
 import gc
@@ -11,18 +12,16 @@ from typing import Final, Protocol
 
 from danzar.heap import give_back
 
-TIDY_S: Final = 60.0
-# One that is never idle is tidied in spite of that; with YOLO and CLIP it takes 0.2 s.
-_PATIENCE_S: Final = 60.0
-_LOOK_S: Final = 0.2
+QUIET_S: Final = 1.0
+COLLECT_S: Final = 60.0
 
 
 class Tidied(Protocol):
     """What is asked of the host."""
 
     @property
-    def handled(self) -> int:
-        """How many requests and changes of the models came so far."""
+    def traffic(self) -> int:
+        """Grows with each message that comes or goes."""
 
     def is_idle(self) -> bool:
         """Whether no request waits or is answered."""
@@ -31,23 +30,27 @@ class Tidied(Protocol):
         """Wait at most so long; whether the bot said so."""
 
 
-def tidy_until_shutdown(host: Tidied, every_s: float = TIDY_S) -> None:
-    """Tidy whenever something was done in the last ``every_s``. Blocks until the host is to end."""
-    handled = host.handled
-    while not host.wait_for_shutdown(every_s):
-        if host.handled == handled:
+def tidy_until_shutdown(
+    host: Tidied, quiet_s: float = QUIET_S, collect_s: float = COLLECT_S
+) -> None:
+    """Give free pages back whenever nothing came or went for ``quiet_s`` after something did.
+
+    Garbage is collected in the first such moment ``collect_s`` after the first message since the
+    last time; in a worker that is never quiet, after twice as long. Blocks until the host is to
+    end.
+    """
+    seen = given_back = collected = host.traffic
+    untouched_s = time.monotonic()
+    while not host.wait_for_shutdown(quiet_s):
+        is_quiet, seen = host.is_idle() and host.traffic == seen, host.traffic
+        if seen == collected:
+            untouched_s = time.monotonic()
             continue
-        if _quiet_or_ended(host):
-            return
-        handled = host.handled
-        gc.collect()
-        give_back()
-
-
-def _quiet_or_ended(host: Tidied) -> bool:
-    """Wait for an idle moment, but not for ever; true once the host is to end."""
-    until_s = time.monotonic() + _PATIENCE_S
-    while not host.is_idle() and time.monotonic() < until_s:
-        if host.wait_for_shutdown(_LOOK_S):
-            return True
-    return False
+        waited_s = time.monotonic() - untouched_s
+        if waited_s >= (collect_s if is_quiet else 2 * collect_s):
+            gc.collect()
+            give_back()
+            collected = given_back = seen
+        elif is_quiet and given_back != seen:
+            give_back()
+            given_back = seen
