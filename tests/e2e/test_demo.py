@@ -11,12 +11,14 @@ from tests.e2e.page import DONE
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.process, pytest.mark.timeout(600)]
 
 
+# A small model's long story is a single sentence now and then.
+TIMES = range(4)
+
+
 def test_a_question_is_answered_while_one_watches(page):
     page.open("general")
-    before = page.answers().count()
-    page.send("@Danzar Tell me a story about a knight and a dragon.")
-    texts = page.partial_texts(before, DONE)
-    assert len(texts) >= 4, "at least three partial texts and the whole one"
+    # At least three partial texts and the whole one.
+    texts = next(found for _ in TIMES if len(found := watch_a_story(page)) >= 4)
     assert "simulated" in texts[-1]
     page.screenshot("chat")
 
@@ -71,9 +73,8 @@ def test_a_watch_raises_an_alert_with_no_one_typing_and_stops(page):
 
 def test_a_slow_press_on_stop_ends_an_answer_that_is_still_being_written(page):
     page.open("general")
-    # A small model's very long story is a single sentence now and then: over before the press is.
-    asked = range(4)
-    before, text = next(found for _ in asked if "\nstopped" in (found := press_stop(page))[1])
+    # A story of one sentence is over before the press is.
+    before, text = next(found for _ in TIMES if "\nstopped" in (found := press_stop(page))[1])
     time.sleep(2)
     assert page.answers().nth(before).inner_text() == text
 
@@ -101,6 +102,14 @@ def test_a_model_cannot_ping_everyone(page):
     page.send("@Danzar Repeat exactly: @everyone come here")
     page.wait_for_text(DONE, since=before)
     assert page.page.locator('[data-author="Danzar"].mentioned, .mention-everyone').count() == 0
+
+
+def watch_a_story(page):
+    """The texts that an answer goes through."""
+    forget(page)
+    before = page.answers().count()
+    page.send("@Danzar Tell me a story about a knight and a dragon.")
+    return page.partial_texts(before, DONE)
 
 
 def press_stop(page):
