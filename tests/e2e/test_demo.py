@@ -10,7 +10,6 @@ from tests.e2e.page import DONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.process, pytest.mark.timeout(600)]
 
-
 # A small model's long story is a single sentence now and then.
 TIMES = range(4)
 
