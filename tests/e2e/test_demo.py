@@ -83,9 +83,7 @@ def test_a_killed_worker_leaves_the_bot_online_and_the_next_question_works(page,
     forget(page)
     before = page.answers().count()
     page.send("@Danzar Tell me a very long story about a ship that sails around the world.")
-    until = time.monotonic() + 60
-    while page.answers().count() <= before and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for_its_begin(page, before)
     killed = chat_worker(demo.family())
     killed.kill()
     page.wait_for_text(r"worker|again|died|killed", since=before)
@@ -116,13 +114,17 @@ def press_stop(page):
     forget(page)
     before = page.answers().count()
     page.send("@Danzar Tell me a very long story about a journey around the world, with details.")
-    until = time.monotonic() + 60
-    while page.answers().count() <= before and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for_its_begin(page, before)
     answer = page.answers().nth(before)
     # Longer than from one edit to the next, each of which draws the message anew.
     answer.get_by_test_id("button-Stop").click(delay=1500)
     return before, page.wait_for_text(rf"\nstopped|{DONE}", since=before)
+
+
+def wait_for_its_begin(page, before):
+    until = time.monotonic() + 60
+    while page.answers().count() <= before and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def forget(page):
