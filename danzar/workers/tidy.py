@@ -16,6 +16,7 @@ from danzar.heap import give_back
 # as before, OCR 1.6 times. So they stay while a watch looks at a picture each second.
 QUIET_S: Final = 2.0
 COLLECT_S: Final = 60.0
+PATIENCE_S: Final = 120.0
 
 
 class Tidied(Protocol):
@@ -33,23 +34,28 @@ class Tidied(Protocol):
 
 
 def tidy_until_shutdown(
-    host: Tidied, quiet_s: float = QUIET_S, collect_s: float = COLLECT_S
+    host: Tidied,
+    quiet_s: float = QUIET_S,
+    collect_s: float = COLLECT_S,
+    patience_s: float = PATIENCE_S,
 ) -> None:
     """Give free pages back whenever nothing came or went for ``quiet_s`` after something did.
 
     Garbage is collected in the first such moment ``collect_s`` after the first message since the
-    last time; in a worker that is never quiet, after twice as long. Blocks until the host is to
+    last time; in a worker that is never quiet, after ``patience_s``. Blocks until the host is to
     end.
     """
     seen = given_back = collected = host.traffic
     untouched_s = time.monotonic()
     while not host.wait_for_shutdown(quiet_s):
-        is_quiet, seen = host.is_idle() and host.traffic == seen, host.traffic
+        traffic = host.traffic
+        is_quiet = host.is_idle() and traffic == seen
+        seen = traffic
         if seen == collected:
             untouched_s = time.monotonic()
             continue
         waited_s = time.monotonic() - untouched_s
-        if waited_s >= (collect_s if is_quiet else 2 * collect_s):
+        if waited_s >= (collect_s if is_quiet else patience_s):
             gc.collect()
             give_back()
             collected = given_back = seen

@@ -56,9 +56,9 @@ def tidied():
     """Starts the upkeep of a worker; ends it after the test."""
     running = []
 
-    def start(collect_s=SOON_S):
+    def start(collect_s=SOON_S, patience_s=SOON_S):
         host = WorkerAtRest()
-        args = (host, SOON_S, collect_s)
+        args = (host, SOON_S, collect_s, patience_s)
         thread = threading.Thread(target=tidy.tidy_until_shutdown, args=args)
         thread.start()
         running.append((host, thread))
@@ -107,6 +107,15 @@ def test_a_worker_that_did_nothing_is_left_in_peace(worker, garbage):
     assert not gone(garbage, 20 * SOON_S)
 
 
+def test_a_busy_worker_is_tidied_once_it_is_idle(tidied, garbage):
+    worker = tidied(patience_s=NEVER_S)
+    worker.idle = False
+    worker.traffic += 1
+    assert not gone(garbage, 20 * SOON_S)
+    worker.idle = True
+    assert gone(garbage)
+
+
 def test_a_worker_that_is_never_idle_is_tidied_all_the_same(worker, garbage):
     worker.idle = False
     worker.traffic += 1
@@ -115,7 +124,7 @@ def test_a_worker_that_is_never_idle_is_tidied_all_the_same(worker, garbage):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere freed pages go back by themselves")
 def test_free_pages_go_back_as_soon_as_a_worker_is_quiet(tidied, free_pages):
-    worker = tidied(NEVER_S)
+    worker = tidied(NEVER_S, NEVER_S)
     assert not gone(free_pages, 20 * SOON_S)
     worker.idle = False
     worker.traffic += 1
@@ -125,7 +134,7 @@ def test_free_pages_go_back_as_soon_as_a_worker_is_quiet(tidied, free_pages):
 
 
 def test_garbage_waits_for_its_time(tidied, garbage):
-    worker = tidied(NEVER_S)
+    worker = tidied(NEVER_S, NEVER_S)
     worker.traffic += 1
     assert not gone(garbage, 20 * SOON_S)
 
