@@ -1,0 +1,89 @@
+"""What the chat model's worker holds while it keeps conversations, and once they are forgotten.
+
+    python -m benchmarks.forgotten [--times 30]
+
+In a soak this worker's memory moves with the conversations that it keeps in host RAM. Here each
+round fills six conversations for four places with prompts of 60 to 1,400 words' length, three of
+them at once a second time. Then each begins anew with two words, as after ``!reset``. Both times
+free pages go back and memory that no file stands behind (``own_bytes``) is printed; the slope
+(Theil-Sen) is that of the second half of what stayed once all was forgotten.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+from collections.abc import Sequence
+
+import psutil
+
+from benchmarks.conversations import QUESTIONS, SLOTS, TOPICS, ask, worker
+from benchmarks.soak_analysis import theil_sen
+from benchmarks.soak_samples import own_bytes
+from danzar.workers.contract import ChatMessage
+from danzar.workers.process import WorkerProcess
+
+_CONVERSATIONS = TOPICS[:6]
+_AT_ONCE = 3
+_WORDS = " ".join((*QUESTIONS, *TOPICS)).split()
+_LENGTHS = (60, 200, 600, 1400)
+
+
+def said(words: int, dice: random.Random) -> Sequence[ChatMessage]:
+    """A message of so many words, in no order that makes sense."""
+    return (ChatMessage("user", " ".join(dice.choices(_WORDS, k=words))),)
+
+
+async def fill(process: WorkerProcess, dice: random.Random) -> None:
+    """Every conversation once, some again side by side."""
+    for key in _CONVERSATIONS:
+        await ask(process, said(dice.choice(_LENGTHS), dice), key, 20)
+    again = dice.sample(_CONVERSATIONS, _AT_ONCE)
+    async with asyncio.TaskGroup() as group:
+        for key in again:
+            group.create_task(ask(process, said(_LENGTHS[0], dice), key, 10))
+
+
+async def forget(process: WorkerProcess) -> None:
+    """Begin each anew: what was kept of it goes."""
+    for key in _CONVERSATIONS:
+        await ask(process, (ChatMessage("user", f"Hi {key}"),), key, 4)
+
+
+async def held_mb(process: WorkerProcess) -> float:
+    """Memory of its own, after free pages went back."""
+    await process.trim()
+    uss_bytes = psutil.Process(process.pid).memory_full_info().uss
+    return own_bytes(process.pid, uss_bytes) / 1e6
+
+
+async def measure(times: int) -> list[tuple[float, float]]:
+    """Of each round: with the conversations and without them, MB."""
+    dice = random.Random(1)
+    rounds = []
+    async with worker(1, SLOTS) as process:
+        for number in range(1, times + 1):
+            await fill(process, dice)
+            kept = await held_mb(process)
+            await forget(process)
+            rounds.append((kept, await held_mb(process)))
+            print(f"  {number:3}  {kept:7.1f} MB, forgotten {rounds[-1][1]:7.2f} MB", flush=True)
+    return rounds
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--times", type=int, default=30, help="4 at least")
+    options = parser.parse_args()
+    rounds = asyncio.run(measure(options.times))
+    kept, forgotten = ([pair[side] for pair in rounds] for side in (0, 1))
+    half = forgotten[len(forgotten) // 2 :]
+    slope = theil_sen([list(enumerate(half))])
+    print(f"with conversations {min(kept):.1f} to {max(kept):.1f} MB", end=", ")
+    print(f"median {statistics.median(kept):.1f}")
+    print(f"forgotten, second half: {half[0]:.2f} to {half[-1]:.2f} MB, {slope:+.3f} MB a round")
+
+
+if __name__ == "__main__":
+    main()
