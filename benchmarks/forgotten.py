@@ -15,11 +15,8 @@ import random
 import statistics
 from collections.abc import Sequence
 
-import psutil
-
 from benchmarks.conversations import QUESTIONS, SLOTS, TOPICS, ask, worker
-from benchmarks.soak_analysis import theil_sen
-from benchmarks.soak_samples import own_bytes
+from benchmarks.reloads import held_mb, second_half
 from danzar.workers.contract import ChatMessage
 from danzar.workers.process import WorkerProcess
 
@@ -50,13 +47,6 @@ async def forget(process: WorkerProcess) -> None:
         await ask(process, (ChatMessage("user", f"Hi {key}"),), key, 4)
 
 
-async def held_mb(process: WorkerProcess) -> float:
-    """Memory of its own, after free pages went back."""
-    await process.trim()
-    uss_bytes = psutil.Process(process.pid).memory_full_info().uss
-    return own_bytes(process.pid, uss_bytes) / 1e6
-
-
 async def measure(times: int) -> list[tuple[float, float]]:
     """Of each round: with the conversations and without them, MB."""
     dice = random.Random(1)
@@ -78,11 +68,9 @@ def main() -> None:
     options = parser.parse_args()
     rounds = asyncio.run(measure(options.times))
     kept, forgotten = ([pair[side] for pair in rounds] for side in (0, 1))
-    half = forgotten[len(forgotten) // 2 :]
-    slope = theil_sen([list(enumerate(half))])
     print(f"with conversations {min(kept):.1f} to {max(kept):.1f} MB", end=", ")
     print(f"median {statistics.median(kept):.1f}")
-    print(f"forgotten, second half: {half[0]:.2f} to {half[-1]:.2f} MB, {slope:+.3f} MB a round")
+    print(f"forgotten, {second_half(forgotten)}")
 
 
 if __name__ == "__main__":

@@ -75,6 +75,20 @@ async def one_round(worker: WorkerProcess, name: str, random: np.random.Generato
     await worker.unload(name)
 
 
+async def held_mb(worker: WorkerProcess) -> float:
+    """Memory of its own, MB, after it gave back what it could."""
+    await worker.trim()
+    uss_bytes = psutil.Process(worker.pid).memory_full_info().uss
+    return own_bytes(worker.pid, uss_bytes) / 1e6
+
+
+def second_half(held: Sequence[float]) -> str:
+    """From where to where the second half of the rounds went, MB, and the slope (Theil-Sen)."""
+    half = held[len(held) // 2 :]
+    slope = theil_sen([list(enumerate(half))])
+    return f"second half: {half[0]:.2f} to {half[-1]:.2f} MB, {slope:+.3f} MB a round"
+
+
 async def measure(names: Sequence[str], times: int) -> list[float]:
     """Memory after each round, MB."""
     random = np.random.default_rng(1)
@@ -85,9 +99,7 @@ async def measure(names: Sequence[str], times: int) -> list[float]:
         for number in range(1, times + 1):
             for name in names:
                 await one_round(worker, name, random)
-            await worker.trim()
-            uss_bytes = psutil.Process(worker.pid).memory_full_info().uss
-            kept.append(own_bytes(worker.pid, uss_bytes) / 1e6)
+            kept.append(await held_mb(worker))
             print(f"  {number:3}  {kept[-1]:7.1f} MB", flush=True)
     finally:
         await worker.stop()
@@ -103,10 +115,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=30, help="4 at least")
     options = parser.parse_args()
     print(f"{', '.join(options.models)}: memory after each round")
-    kept = asyncio.run(measure(options.models, options.times))
-    half = kept[len(kept) // 2 :]
-    slope = theil_sen([list(enumerate(half))])
-    print(f"second half: {half[0]:.1f} to {half[-1]:.1f} MB, {slope:+.3f} MB a round")
+    print(second_half(asyncio.run(measure(options.models, options.times))))
 
 
 if __name__ == "__main__":
