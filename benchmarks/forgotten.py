@@ -5,8 +5,9 @@
 In a soak this worker's memory moves with the conversations that it keeps in host RAM. Here each
 round fills six conversations for four places with prompts of 60 to 1,400 words' length, three of
 them at once a second time. Then each begins anew with two words, as after ``!reset``. Both times
-free pages go back and memory that no file stands behind (``own_bytes``) is printed; the slope
-(Theil-Sen) is that of the second half of what stayed once all was forgotten.
+free pages go back, and memory that no file stands behind (``own_bytes``) is printed, with the
+worker's own word on how much of it is conversations (``danzar_prompt_cache_bytes``). The slopes
+(Theil-Sen) are those of the second half of what is left without these, and once all was forgotten.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from danzar.workers.process import WorkerProcess
 _CONVERSATIONS = TOPICS[:6]
 _AT_ONCE = 3
 _WORDS = " ".join((*QUESTIONS, *TOPICS)).split()
+_LOOK_S = 0.05
 _LENGTHS = (60, 200, 600, 1400)
 
 
@@ -47,17 +49,29 @@ async def forget(process: WorkerProcess) -> None:
         await ask(process, (ChatMessage("user", f"Hi {key}"),), key, 4)
 
 
-async def measure(times: int) -> list[tuple[float, float]]:
-    """Of each round: with the conversations and without them, MB."""
+async def cached_mb(process: WorkerProcess) -> float:
+    """What the worker says that it keeps of conversations, MB, in its next heartbeat."""
+    before = process.memory
+    while process.memory is before:
+        await asyncio.sleep(_LOOK_S)
+    return 0.0 if process.memory is None else sum(process.memory.caches.values()) / 1e6
+
+
+async def measure(times: int) -> list[tuple[float, float, float]]:
+    """Of each round, MB: with the conversations, what they take, and once they are forgotten."""
     dice = random.Random(1)
     rounds = []
     async with worker(1, SLOTS) as process:
         for number in range(1, times + 1):
             await fill(process, dice)
-            kept = await held_mb(process)
+            kept, cached = await held_mb(process), await cached_mb(process)
             await forget(process)
-            rounds.append((kept, await held_mb(process)))
-            print(f"  {number:3}  {kept:7.1f} MB, forgotten {rounds[-1][1]:7.2f} MB", flush=True)
+            rounds.append((kept, cached, await held_mb(process)))
+            print(
+                f"  {number:3}  {kept:7.1f} MB, {cached:5.1f} of them conversations; "
+                f"forgotten {rounds[-1][2]:7.2f} MB",
+                flush=True,
+            )
     return rounds
 
 
@@ -67,9 +81,11 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=30, help="4 at least")
     options = parser.parse_args()
     rounds = asyncio.run(measure(options.times))
-    kept, forgotten = ([pair[side] for pair in rounds] for side in (0, 1))
+    kept, cached, forgotten = map(list, zip(*rounds, strict=True))
     print(f"with conversations {min(kept):.1f} to {max(kept):.1f} MB", end=", ")
     print(f"median {statistics.median(kept):.1f}")
+    left = [both - theirs for both, theirs in zip(kept, cached, strict=True)]
+    print(f"without what they take, {second_half(left)}")
     print(f"forgotten, {second_half(forgotten)}")
 
 

@@ -126,7 +126,9 @@ def _sources(
         pressure=lambda _uuid: Pressure(Level.WARNING, 0.0),
         allocators=lambda: [AllocatorView("torch", u, GIB, 2 * GIB, GIB) for u in uuids],
         batches=lambda: batch_views(scheduler.state),
-        workers=lambda: [WorkerFact("llama", f"llama:{name}", GIB) for name in names],
+        workers=lambda: [
+            WorkerFact("llama", f"llama:{name}", GIB, {name: GIB // 4}) for name in names
+        ],
         figures_age_s=lambda: sampler.reading.age_s(_NOW_S),
         loop_lag_s=lambda: lag.p99_s,
         incidents=lambda: [Level.WARNING, Level.CRITICAL],

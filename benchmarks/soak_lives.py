@@ -45,7 +45,8 @@ class Role:
     Attributes:
         memory: Their growth in MB an hour: ``own``, that no file stands behind; ``floor``, the
             least of that in each bin, which is what requests leave behind; ``rss``, with the files
-            that they map. ``None`` where they were too short-lived to say.
+            that they map; ``uncached``, their own without the conversations that they keep.
+            ``None`` where they were too short-lived to say, or keep nothing.
     """
 
     name: str
@@ -97,8 +98,20 @@ def _role(rows: list[tuple[float, Json]]) -> str:
 def _memory(found: list[Life]) -> dict[str, Growth | None]:
     own = [_points(life, "own") for life in found]
     rss = [_points(life, "rss") for life in found]
-    return {"own": growth(own), "floor": growth(own, take=min), "rss": growth(rss)}
+    uncached = [_uncached(life) for life in found]
+    return {
+        "own": growth(own),
+        "floor": growth(own, take=min),
+        "rss": growth(rss),
+        "uncached": growth(uncached),
+        "uncached floor": growth(uncached, take=min),
+    }
 
 
 def _points(life: Life, kind: str) -> list[Point]:
     return [(at, process[kind] / MB) for at, process in life.warm]
+
+
+def _uncached(life: Life) -> list[Point]:
+    known = [(at, process) for at, process in life.warm if "cached" in process]
+    return [(at, (process["own"] - process["cached"]) / MB) for at, process in known]

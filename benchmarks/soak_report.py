@@ -87,12 +87,23 @@ def _print_roles(found: list[Role]) -> Verdict:
             f"{role.lives[-1].last['own'] / MB:6.1f} {peak_bytes / MB:6.1f}  "
             f"{slopes}  {_flat(role)}"
         )
+    _print_uncached([role for role in found if role.memory["uncached"] is not None])
     _print_counts([role.lives[-1] for role in found])
     return worst([_flat(role) for role in found if role.lives[-1].lived_s >= _SHORT_S])
 
 
 def _flat(role: Role) -> Verdict:
     return below(role.memory["own"], SLOPE_LIMIT_MB_PER_H)
+
+
+def _print_uncached(found: list[Role]) -> None:
+    """What is left of a chat model's growth without the conversations that it keeps on purpose."""
+    for role in found:
+        cached = [p["cached"] / MB for life in role.lives for _, p in life.warm if "cached" in p]
+        slopes = (_slope(role.memory[kind]) for kind in ("uncached", "uncached floor"))
+        kept = f"{min(cached):.1f} to {max(cached):.1f} MB of conversations it keeps"
+        print(f"  {role.name}, without the {kept}; the least of that:")
+        print(f"  {'':47} {'  '.join(slopes)}")
 
 
 def _print_counts(latest: list[Life]) -> None:

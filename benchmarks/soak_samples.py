@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 import sys
 import time
@@ -24,6 +25,8 @@ _GONE = (
 )
 _ROLES = {"demo": "demo", "danzar.local": "local discord", "run": "bot"}
 _WORKER = "danzar.workers.child"
+_CHAT_WORKER = "worker llama"
+_PROMPT_CACHE = re.compile(r"^danzar_prompt_cache_bytes\{.*\} (\S+)$", re.MULTILINE)
 _STATUS_TIMEOUT_S = 10.0
 
 
@@ -45,9 +48,12 @@ class Watcher:
 
     async def sample(self) -> None:
         """Look once."""
-        status = await self._status()
+        status, cached_bytes = await self._status(), await self._cached_bytes()
         line = await asyncio.to_thread(self._look)
         line["status"] = status
+        for process in line["processes"]:
+            if cached_bytes is not None and process["role"].startswith(_CHAT_WORKER):
+                process["cached"] = cached_bytes
         await asyncio.to_thread(append, self._file, line)
 
     def _look(self) -> Json:
@@ -64,19 +70,30 @@ class Watcher:
 
     async def _status(self) -> Json | None:
         """The bot's lag, and what it has; ``None`` where it does not answer in time."""
-        timeout = aiohttp.ClientTimeout(total=_STATUS_TIMEOUT_S)
-        url = f"{self._ground.status_url}/v1/status"
-        try:
-            async with self._session.get(url, timeout=timeout) as response:
-                told = await response.json()
-        except (aiohttp.ClientError, TimeoutError):
+        text = await self._get("/v1/status")
+        if text is None:
             return None
+        told = json.loads(text)
         return {
             "lag_p99_s": told["bot"]["loop_lag_p99_s"],
             "ready": told["bot"]["ready"],
             "watches": len(told["watches"]),
             "models": {m["name"]: m["state"] for m in told["models"]},
         }
+
+    async def _cached_bytes(self) -> int | None:
+        """What the one chat model keeps of conversations; ``None`` where it is not known."""
+        text = await self._get("/metrics")
+        found = None if text is None else _PROMPT_CACHE.search(text)
+        return None if found is None else int(float(found[1]))
+
+    async def _get(self, path: str) -> str | None:
+        timeout = aiohttp.ClientTimeout(total=_STATUS_TIMEOUT_S)
+        try:
+            async with self._session.get(self._ground.status_url + path, timeout=timeout) as answer:
+                return await answer.text() if answer.ok else None
+        except (aiohttp.ClientError, TimeoutError):
+            return None
 
 
 def look_at(process: psutil.Process, workers: dict[int, str]) -> Json | None:

@@ -52,6 +52,11 @@ class LlamaBackend:
             case _:
                 raise BadInput(f"A chat model can't answer {type(request).__name__}.")
 
+    @property
+    def cached_bytes(self) -> int:
+        """See ``Caching.cached_bytes``."""
+        return self._engine.cached_bytes
+
     def close(self) -> None:
         """See ``Backend.close``."""
         self._engine.close()

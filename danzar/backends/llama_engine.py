@@ -49,6 +49,11 @@ class Engine:
         """Compute an answer; it hears of its end in any case. For any thread."""
         self._incoming.put(answer)
 
+    @property
+    def cached_bytes(self) -> int:
+        """Host RAM of the conversations that wait. For any thread."""
+        return self._memory.store.size_bytes
+
     def close(self) -> None:
         """End what runs, and the thread."""
         self._incoming.put(None)

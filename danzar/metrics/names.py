@@ -255,6 +255,11 @@ RESIDENT_BYTES = _gauge(
     "Host RAM of a process (RSS), bytes; process: bot, or a worker with its device",
     "process",
 )
+PROMPT_CACHE_BYTES = _gauge(
+    "danzar_prompt_cache_bytes",
+    "Host RAM of the conversations that a chat model keeps while others are answered, bytes",
+    "model",
+)
 LOG_DROPPED = _counter(
     "danzar_log_lines_dropped_total",
     "Lines of the log that were lost: the disk was too slow or full",

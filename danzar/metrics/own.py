@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from danzar.core.pressure import Level
 from danzar.metrics import names
@@ -42,11 +42,17 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFact:
-    """One worker process; ``resident_bytes`` is ``None`` before its first heartbeat."""
+    """One worker process.
+
+    Attributes:
+        resident_bytes: ``None`` before its first heartbeat.
+        caches: Bytes of that by model which it keeps for requests that may come.
+    """
 
     engine: str
     title: str
     resident_bytes: int | None
+    caches: Mapping[str, int] = field(default_factory=dict)
 
 
 def gateway_families(gateway: Gateway | None) -> list[Family]:
@@ -90,9 +96,13 @@ def process_families(workers: Sequence[WorkerFact], bot_bytes: int | None) -> li
     engines = Counter(worker.engine for worker in workers)
     resident: dict[Labels, float] = {} if bot_bytes is None else {("bot",): bot_bytes}
     resident |= {(w.title,): w.resident_bytes for w in workers if w.resident_bytes is not None}
+    caches: dict[Labels, float] = {
+        (model,): held_bytes for w in workers for model, held_bytes in w.caches.items()
+    }
     return [
         (names.WORKERS, {(engine,): count for engine, count in engines.items()}),
         (names.RESIDENT_BYTES, resident),
+        (names.PROMPT_CACHE_BYTES, caches),
     ]
 
 

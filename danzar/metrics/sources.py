@@ -88,4 +88,5 @@ def _worker_fact(worker: PoolWorker, labels: Mapping[str, str]) -> WorkerFact:
         engine=worker.process.engine,
         title=f"{worker.key.worker} on {labels.get(uuid, uuid)}",
         resident_bytes=None if memory is None else memory.rss_bytes,
+        caches={} if memory is None else memory.caches,
     )

@@ -49,9 +49,9 @@ class _Vitals:
     def __init__(self) -> None:
         self._process = psutil.Process()
 
-    def read(self, busy: tuple[protocol.Busy, ...]) -> protocol.Heartbeat:
+    def read(self, host: Host) -> protocol.Heartbeat:
         rss_bytes = self._process.memory_info().rss
-        return protocol.Heartbeat(rss_bytes, allocator(), busy)
+        return protocol.Heartbeat(rss_bytes, allocator(), host.busy(), host.caches())
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def _serve(boot: Boot) -> None:
     host = Host(boot.engine, lambda message: wire.send(protocol.encode(message)))
     vitals = _Vitals()
     wire.send(protocol.encode(protocol.Ready(os.getpid(), boot.engine)))
-    wire.start(lambda: wire.send(protocol.encode(vitals.read(host.busy()))), boot.heartbeat_s)
+    wire.start(lambda: wire.send(protocol.encode(vitals.read(host))), boot.heartbeat_s)
     tidy_until_shutdown(host)
     host.close(_CLOSE_S)
     wire.close()

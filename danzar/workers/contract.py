@@ -506,6 +506,16 @@ class Freezable(Backend, Protocol):
         ...
 
 
+@runtime_checkable
+class Caching(Backend, Protocol):
+    """A backend that keeps what it computed in host RAM for requests that may come."""
+
+    @property
+    def cached_bytes(self) -> int:
+        """What all of that takes now. For any thread."""
+        ...
+
+
 class LoadBackend(Protocol):
     """The signature of each backend module's ``load`` function."""
 

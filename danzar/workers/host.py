@@ -19,6 +19,7 @@ from danzar.workers.contract import (
     BACKENDS,
     ENGINES,
     Backend,
+    Caching,
     Frame,
     Freezable,
     LoadBackend,
@@ -68,7 +69,7 @@ class Ticket:
 
 
 class Host:
-    """Owns the models of one worker. ``handle`` and ``busy`` belong to the link's thread.
+    """Owns the models of one worker. ``handle``, ``busy`` and ``caches`` are the link's thread's.
 
     Attributes:
         traffic: Grows with each message that comes or goes.
@@ -109,6 +110,11 @@ class Host:
         """The requests that run now."""
         tickets = tuple(self._tickets.values())
         return tuple(protocol.Busy(t.id, t.progress) for t in tickets if t.started)
+
+    def caches(self) -> dict[str, int]:
+        """Bytes that models keep in host RAM for requests that may come, by the model's name."""
+        held = ((name, model.cached_bytes) for name, model in self._models.items())
+        return {name: size_bytes for name, size_bytes in held if size_bytes is not None}
 
     def is_idle(self) -> bool:
         """Whether no request waits or is answered."""
@@ -209,6 +215,12 @@ class _HostedModel:
         self._backend: Backend | None = None
         self._first = self._make_thread(self._live)
         self.load_failed = False
+
+    @property
+    def cached_bytes(self) -> int | None:
+        """What it keeps for requests that may come; ``None`` where it keeps nothing ever."""
+        backend = self._backend
+        return backend.cached_bytes if isinstance(backend, Caching) else None
 
     def start(self, message: protocol.Load) -> None:
         """Begin to load."""

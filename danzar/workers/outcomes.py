@@ -2,7 +2,8 @@
 
 import re
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from danzar import errors
 from danzar.workers.contract import Result
@@ -71,10 +72,12 @@ class WorkerMemory:
     Attributes:
         rss_bytes: Resident host memory.
         allocator: What torch's allocator holds on its cards; ``None`` where it is not in use.
+        caches: Bytes of ``rss_bytes`` that models keep for requests that may come, by model.
     """
 
     rss_bytes: int
     allocator: Allocator | None
+    caches: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

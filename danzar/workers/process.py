@@ -396,7 +396,7 @@ class WorkerProcess:
                 self._calls.note_reply(message)
 
     def _note_heartbeat(self, beat: protocol.Heartbeat) -> None:
-        self._memory = WorkerMemory(beat.rss_bytes, beat.allocator)
+        self._memory = WorkerMemory(beat.rss_bytes, beat.allocator, beat.caches)
         for busy in beat.busy:
             self._calls.note_busy(busy)
 

@@ -192,11 +192,16 @@ class Busy(Struct, frozen=True):
 
 
 class Heartbeat(Struct, frozen=True, tag="heartbeat"):
-    """A sign of life. ``None`` is unknown (no torch, or no card in use)."""
+    """A sign of life. ``None`` is unknown (no torch, or no card in use).
+
+    Attributes:
+        caches: Bytes that models keep in host RAM for requests that may come, by model.
+    """
 
     rss_bytes: int
     allocator: Allocator | None
     busy: tuple[Busy, ...]
+    caches: dict[str, int]
 
 
 ToWorker = Load | Unload | Run | Cancel | FrameTaken | Trim | Keep | Prepare | Shutdown

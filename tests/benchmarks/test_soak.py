@@ -186,6 +186,22 @@ def test_the_first_minutes_of_a_process_do_not_count():
     assert workers.lives[1].warm_s == pytest.approx(HOUR_S - 60 - 400, abs=60)
 
 
+def test_growth_of_a_chat_model_is_also_told_without_the_conversations_it_keeps(tmp_path, capsys):
+    samples = [
+        sample(at, (6, 1.0, "worker llama", int(2e8 + 12e6 * at / HOUR_S)))
+        for at in range(0, 2 * HOUR_S, 60)
+    ]
+    for each in samples[1:]:
+        (process,) = each["processes"]
+        process["cached"] = int(10e6 * each["at_s"] / HOUR_S)
+    (worker,) = roles(samples, warm_up_s=1200)
+    assert worker.memory["own"].least_squares == pytest.approx(12)
+    assert worker.memory["uncached"].least_squares == pytest.approx(2)
+    written(tmp_path, samples, [ANSWERED], [WHOLE])
+    assert print_report(tmp_path)["memory is flat"] is Verdict.NOT_MET
+    assert "3.3 to 19.8 MB of conversations" in capsys.readouterr().out
+
+
 def test_a_worker_that_replaced_another_is_no_growth_of_it():
     flat = [[(at, height) for at in range(0, 1800, 15)] for height in (100.0, 160.0)]
     assert growth(flat).least_squares == pytest.approx(0, abs=1e-6)

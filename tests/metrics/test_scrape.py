@@ -93,3 +93,8 @@ def test_a_model_that_left_and_a_card_that_is_gone_are_told_of_no_more():
     asyncio.run(world.sampler.refresh())
     gauges = [f for f in families(world).values() if f.type == "gauge"]
     assert not any(s.labels.get("gpu") == gone for f in gauges for s in f.samples)
+
+
+def test_what_chat_models_keep_of_conversations_is_told_by_model(world):
+    told = {s.labels["model"]: s.value for s in samples(world, "danzar_prompt_cache_bytes")}
+    assert told["model-00-instruct"] == 256 * 1024**2

@@ -37,7 +37,7 @@ FROM_WORKER = [
     protocol.Done(3, Generated("stop", 1, 2), 0.25),
     protocol.Failed(3, "BadInput", "no"),
     protocol.Trimmed(4, 7, 100, 90, None, None),
-    protocol.Heartbeat(1, protocol.Allocator(3, 4, 1, 0), (protocol.Busy(3, 9),)),
+    protocol.Heartbeat(1, protocol.Allocator(3, 4, 1, 0), (protocol.Busy(3, 9),), {"chat": 7}),
 ]
 
 
