@@ -6,8 +6,8 @@ colour-blind too (Okabe and Ito), on Discord's dark background.
 
 import gc
 import io
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -40,8 +40,8 @@ _MOST_TICKS: Final = 5
 _LEGEND_COLUMNS: Final = 3
 # From which span on times are told in which unit, and what that is in seconds.
 _UNITS: Final = ((6 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
-# matplotlib's text engine keeps state of its own: one chart at a time.
-_one_at_a_time = threading.Lock()
+# matplotlib's text engine keeps state of its own, and fonts for each thread: all charts in one.
+_artist = ThreadPoolExecutor(1, "charts")
 
 
 def draw_chart(request: DrawChart) -> DrawnChart:
@@ -52,15 +52,18 @@ def draw_chart(request: DrawChart) -> DrawnChart:
     """
     if not request.cards or request.span_s <= 0:
         raise BadInput("There is no card to draw.")
-    with _one_at_a_time:
-        figure = _figure(request)
-        out = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(out)  # type: ignore[no-untyped-call]
-        width, height = figure.canvas.get_width_height()
-        del figure
-        # Figure, canvas and axes hold each other: left alone, each chart keeps 5 MB of pixels until
-        # Python happens to collect its oldest garbage.
-        gc.collect()
+    return _artist.submit(_draw, request).result()
+
+
+def _draw(request: DrawChart) -> DrawnChart:
+    figure = _figure(request)
+    out = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(out)  # type: ignore[no-untyped-call]
+    width, height = figure.canvas.get_width_height()
+    del figure
+    # Figure, canvas and axes hold each other: left alone, each chart keeps 5 MB of pixels until
+    # Python happens to collect its oldest garbage.
+    gc.collect()
     return DrawnChart(width, height, out.getvalue())
 
 
