@@ -41,8 +41,9 @@ def test_a_soak_asks_samples_and_ends_early_with_nothing_lost(tmp_path):
         end(process)
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert "lost" not in {act["outcome"] for act in read(folder, "acts.jsonl")}
-    roles = {p["role"].split()[0] for s in read(folder, "samples.jsonl") for p in s["processes"]}
-    assert roles >= {"demo", "local", "bot", "worker"}
+    processes = [p for s in read(folder, "samples.jsonl") for p in s["processes"]]
+    assert {p["role"].split()[0] for p in processes} >= {"demo", "local", "bot", "worker"}
+    assert {p["role"].split(":")[0] for p in processes if "cached" in p} == {"worker llama"}
     audit = read(folder, "end.jsonl")[-1]["audit"]
     assert audit["ended"] >= 1
     assert (audit["open"], audit["changed"]) == ([], [])
