@@ -20,6 +20,7 @@ from danzar.commands.node_cli import add_commands as add_node_commands
 from danzar.commands.optimizer_cli import add_commands as add_optimizer_commands
 from danzar.commands.resources_cli import add_commands as add_resource_commands
 from danzar.errors import DanzarError, first_error
+from danzar.heap import prepare_for_months
 
 DEBUG_VARIABLE = "DANZAR_DEBUG"
 # What typer exits with after Ctrl-C.
@@ -107,6 +108,7 @@ def _start(
 @app.command()
 def run(config: ConfigOption = None) -> None:
     """Be online with the token in DISCORD_TOKEN, until Ctrl-C. The log goes to stdout."""
+    prepare_for_months()
     from danzar.commands import run as command
     from danzar.config.load import load_config
     from danzar.config.secret_files import take_secrets
@@ -127,6 +129,7 @@ def serve(
     config: ConfigOption = None,
 ) -> None:
     """Serve the HTTP API without Discord (docs/api.md), until Ctrl-C. The log goes to stderr."""
+    prepare_for_months()
     from danzar.commands import serve as command
     from danzar.config.load import load_config
     from danzar.logs.keep import keep_log
@@ -143,6 +146,7 @@ def demo(
     config: ConfigOption = None,
 ) -> None:
     """Try everything without a token: the real bot against a local Discord in the browser."""
+    prepare_for_months()
     from danzar.commands.demo import run_demo
     from danzar.config.load import load_config
 

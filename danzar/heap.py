@@ -29,6 +29,16 @@ _SEARCHES = (700, 3, 2)
 _GIVE_BACK_S = 300.0
 
 
+def prepare_for_months() -> None:
+    """What a process that lives long does first, before any thread begins; workers do it in part.
+
+    A thread that came before, as the log's once did, keeps a heap of its own, and glibc gives that
+    to later threads, too.
+    """
+    use_one_heap()
+    map_large_blocks()
+
+
 def use_one_heap() -> bool:
     """Use one heap for all threads. To be called before threads begin.
 

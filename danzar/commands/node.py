@@ -12,7 +12,7 @@ from danzar.config.settings import Config
 from danzar.core.device import DeviceKind
 from danzar.desk import open_desk
 from danzar.errors import BadInput
-from danzar.heap import map_large_blocks, set_imports_apart, use_one_heap
+from danzar.heap import set_imports_apart
 from danzar.keys.queue_url import check_queue_url
 from danzar.services import open_services, preload, telemetry_of
 
@@ -49,8 +49,6 @@ def run_until_left(config: Config) -> None:
     Raises:
         danzar.errors.DanzarError: A part could not be opened.
     """
-    use_one_heap()
-    map_large_blocks()
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(run(config))
 

@@ -9,6 +9,7 @@ import typer
 
 from danzar.commands import terminal
 from danzar.commands.gpu_cli import ConfigOption, JsonOption, ModelArgument
+from danzar.heap import prepare_for_months
 
 if TYPE_CHECKING:
     from danzar.config.settings import Config
@@ -60,6 +61,7 @@ def _node(
     SIGTERM or Ctrl-C: takes no more jobs, finishes those that run (jobs.drain_s), and leaves; the
     second one ends it at once.
     """
+    prepare_for_months()
     from danzar.commands import node as command
     from danzar.logs.keep import keep_log
 

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from danzar.errors import ConfigError, DanzarError, first_error
-from danzar.heap import map_large_blocks, use_one_heap
 
 JSON_VERSION = 1
 
@@ -99,8 +98,6 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
     Raises:
         Exception: Whatever the work raises.
     """
-    use_one_heap()
-    map_large_blocks()
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         asyncio.run(_cancelled_by_signal(work))
 

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from danzar.heap import map_large_blocks, use_one_heap
+from danzar.heap import prepare_for_months
 from danzar.local.lifetime import end_with_parent
 from danzar.local.server import serve
 from danzar.local.settings import LocalSettings
@@ -48,10 +48,9 @@ def _announce(url: str) -> None:
 
 def main() -> int:
     """Run until told to end; return the exit status."""
+    prepare_for_months()
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     settings = parse(sys.argv[1:])
-    use_one_heap()
-    map_large_blocks()
     try:
         asyncio.run(serve(settings, _announce, end_with_parent))
     except OSError as exc:

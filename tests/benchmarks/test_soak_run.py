@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240
+HEAP_BYTES = 64 * 1024**2
 WANTED = {
     ("chat", "answered"),
     ("picture", "answered"),
@@ -35,6 +37,7 @@ def test_a_soak_asks_samples_and_ends_early_with_nothing_lost(tmp_path):
     try:
         wait_for_outcomes(process, folder)
         family = psutil.Process(process.pid).children(recursive=True)
+        assert [p.cmdline() for p in family if further_heaps(p.pid)] == []
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     finally:
@@ -62,6 +65,23 @@ def wait_for_outcomes(process, folder):
 
 def outcomes(folder):
     return {(act["act"], act["outcome"]) for act in read(folder, "acts.jsonl")}
+
+
+def further_heaps(pid):
+    """What glibc mapped at multiples of 64 MiB for threads that don't use the process's one heap.
+
+    Each is 64 MiB of addresses, of which the first part is in use.
+    """
+    maps = Path(f"/proc/{pid}/maps")
+    rows = [line.split()[:2] for line in maps.read_text().splitlines()] if maps.exists() else []
+    spans = [(*(int(end, 16) for end in ends.split("-")), rights) for ends, rights in rows]
+    return [
+        begin
+        for (begin, end, rights), (after, last, closed) in pairwise(spans)
+        if begin % HEAP_BYTES == 0
+        and (end, last) == (after, begin + HEAP_BYTES)
+        and (rights[:2], closed[:2]) == ("rw", "--")
+    ]
 
 
 def end(process):
