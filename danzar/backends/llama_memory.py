@@ -1,6 +1,8 @@
 """The KV cache of all conversations: who sits where, what is kept, and what comes back."""
 
 import ctypes
+import mmap
+import sys
 from typing import Any, Final
 
 import llama_cpp
@@ -114,7 +116,7 @@ class KvMemory:
         seat.conversation = None
 
     def _state(self, seat: Seat, size_bytes: int) -> State:
-        state = np.empty(size_bytes, np.uint8)
+        state = _pages(size_bytes)
         data = state.ctypes.data_as(_BYTES)
         llama_cpp.llama_state_seq_get_data(self._context, data, size_bytes, seat.number)
         return state
@@ -156,3 +158,11 @@ class KvMemory:
         self.clear(seat)
         if tokens and self._restore(seat, state):
             seat.tokens = tokens
+
+
+def _pages(size_bytes: int) -> State:
+    """Memory that goes back as soon as it is let go: glibc's heap would keep holes of megabytes."""
+    if sys.platform == "win32":
+        return np.empty(size_bytes, np.uint8)  # its heap gives large blocks back by itself
+    # Private: it is this process's own memory, and counts as that.
+    return np.frombuffer(mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE), np.uint8)
