@@ -8,6 +8,7 @@ them at once a second time. Then each begins anew with two words, as after ``!re
 free pages go back, and memory that no file stands behind (``own_bytes``) is printed, with the
 worker's own word on how much of it is conversations (``danzar_prompt_cache_bytes``). The slopes
 (Theil-Sen) are those of the second half of what is left without these, and once all was forgotten.
+With every heartbeat in between, too, it is looked what is left without them, pages not given back.
 """
 
 import argparse
@@ -15,9 +16,13 @@ import asyncio
 import random
 import statistics
 from collections.abc import Sequence
+from typing import NoReturn
+
+import psutil
 
 from benchmarks.conversations import QUESTIONS, SLOTS, TOPICS, ask, worker
 from benchmarks.reloads import held_mb, second_half
+from benchmarks.soak_samples import own_bytes
 from danzar.workers.contract import ChatMessage
 from danzar.workers.process import WorkerProcess
 
@@ -57,11 +62,20 @@ async def cached_mb(process: WorkerProcess) -> float:
     return 0.0 if process.memory is None else sum(process.memory.caches.values()) / 1e6
 
 
+async def follow(process: WorkerProcess, left: list[float]) -> NoReturn:
+    """Note with each heartbeat what is left without the conversations, MB."""
+    while True:
+        cached = await cached_mb(process)
+        uss_bytes = psutil.Process(process.pid).memory_full_info().uss
+        left.append(own_bytes(process.pid, uss_bytes) / 1e6 - cached)
+
+
 async def measure(times: int) -> list[tuple[float, float, float]]:
     """Of each round, MB: with the conversations, what they take, and once they are forgotten."""
     dice = random.Random(1)
-    rounds = []
+    rounds, left = [], list[float]()
     async with worker(1, SLOTS) as process:
+        following = asyncio.create_task(follow(process, left))
         for number in range(1, times + 1):
             await fill(process, dice)
             kept, cached = await held_mb(process), await cached_mb(process)
@@ -72,6 +86,10 @@ async def measure(times: int) -> list[tuple[float, float, float]]:
                 f"forgotten {rounds[-1][2]:7.2f} MB",
                 flush=True,
             )
+        following.cancel()
+    late = left[len(left) // 2 :]
+    print(f"at any time without what they take: {min(late):.1f} to {max(late):.1f} MB", end=", ")
+    print(f"median {statistics.median(late):.1f}")
     return rounds
 
 
