@@ -18,11 +18,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NoReturn
 
-import psutil
-
 from benchmarks.conversations import QUESTIONS, SLOTS, TOPICS, ask, worker
-from benchmarks.reloads import held_mb, second_half
-from benchmarks.soak_samples import own_bytes
+from benchmarks.reloads import held_mb, own_mb, second_half
 from danzar.workers.contract import ChatMessage
 from danzar.workers.process import WorkerProcess
 
@@ -66,8 +63,7 @@ async def follow(process: WorkerProcess, left: list[float]) -> NoReturn:
     """Note with each heartbeat what is left without the conversations, MB."""
     while True:
         cached = await cached_mb(process)
-        uss_bytes = psutil.Process(process.pid).memory_full_info().uss
-        left.append(own_bytes(process.pid, uss_bytes) / 1e6 - cached)
+        left.append(own_mb(process) - cached)
 
 
 async def measure(times: int) -> list[tuple[float, float, float]]:

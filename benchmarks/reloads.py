@@ -78,6 +78,11 @@ async def one_round(worker: WorkerProcess, name: str, random: np.random.Generato
 async def held_mb(worker: WorkerProcess) -> float:
     """Memory of its own, MB, after it gave back what it could."""
     await worker.trim()
+    return own_mb(worker)
+
+
+def own_mb(worker: WorkerProcess) -> float:
+    """Memory of its own, MB, as it stands."""
     uss_bytes = psutil.Process(worker.pid).memory_full_info().uss
     return own_bytes(worker.pid, uss_bytes) / 1e6
 

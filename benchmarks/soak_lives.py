@@ -45,8 +45,8 @@ class Role:
     Attributes:
         memory: Their growth in MB an hour: ``own``, that no file stands behind; ``floor``, the
             least of that in each bin, which is what requests leave behind; ``rss``, with the files
-            that they map; ``uncached``, their own without the conversations that they keep.
-            ``None`` where they were too short-lived to say, or keep nothing.
+            that they map; ``uncached`` and ``uncached floor``, the first two without what they keep
+            of conversations. ``None`` where they were too short-lived to say, or keep nothing.
     """
 
     name: str
