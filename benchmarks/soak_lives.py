@@ -1,7 +1,10 @@
 """Each process that a soak saw, and how the memory of those of one kind grew. Pure."""
 
+from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from benchmarks.soak_analysis import Growth, Point, growth
@@ -10,11 +13,12 @@ MB = 1_000_000
 SAMPLES_AT_START_S = 120.0
 LATER_SHARE = 1 / 3
 Json = dict[str, Any]
+Row = tuple[float, Json]
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process from the first to the last time that it was seen.
+    """One process from the first to the last time that it was seen in one role.
 
     Attributes:
         role: What it is: bot, local discord, worker torch...
@@ -27,7 +31,7 @@ class Life:
 
     role: str
     lived_s: float
-    warm: list[tuple[float, Json]]
+    warm: list[Row]
     last: Json
     peak_bytes: int
     cpu_share: float
@@ -58,41 +62,49 @@ def roles(samples: list[Json], warm_up_s: float) -> list[Role]:
     """Every kind of process.
 
     The first ``warm_up_s`` of those that were there from the start do not count, nor a third of
-    that of later ones: what takes longest to fill is in the bot.
+    that of later ones: what takes longest to fill is in the bot. One that becomes another, as a
+    standby that takes a model over, begins a new life.
     """
     by_role: dict[str, list[Life]] = defaultdict(list)
     for rows in _by_process(samples).values():
-        is_later = rows[0][0] > SAMPLES_AT_START_S
-        life = _life(rows, warm_up_s * LATER_SHARE if is_later else warm_up_s)
-        by_role[life.role].append(life)
+        for role, spent in groupby(rows, key=_role_at(rows)):
+            by_role[role].append(_life(role, list(spent), warm_up_s))
     return [Role(name, found, _memory(found)) for name, found in sorted(by_role.items())]
 
 
-def _by_process(samples: list[Json]) -> dict[tuple[int, float], list[tuple[float, Json]]]:
-    seen: dict[tuple[int, float], list[tuple[float, Json]]] = defaultdict(list)
+def _by_process(samples: list[Json]) -> dict[tuple[int, float], list[Row]]:
+    seen: dict[tuple[int, float], list[Row]] = defaultdict(list)
     for sample in samples:
         for process in sample["processes"]:
             seen[process["pid"], process["began_at"]].append((sample["at_s"], process))
     return seen
 
 
-def _life(rows: list[tuple[float, Json]], warm_up_s: float) -> Life:
+def _role_at(rows: list[Row]) -> Callable[[Row], str]:
+    """What a process was at each time; where the bot had not written it down: next, or last."""
+    known = [(at, p["role"]) for at, p in rows if not p["role"].endswith("?")]
+
+    def role(row: Row) -> str:
+        if not known:
+            return str(row[1]["role"])
+        following = bisect_left(known, row[0], key=lambda each: each[0])
+        return str(known[min(following, len(known) - 1)][1])
+
+    return role
+
+
+def _life(role: str, rows: list[Row], warm_up_s: float) -> Life:
     (began_s, first), (ended_s, last) = rows[0], rows[-1]
     lived_s = ended_s - began_s
+    judged_from_s = began_s + warm_up_s * (LATER_SHARE if began_s > SAMPLES_AT_START_S else 1)
     return Life(
-        role=_role(rows),
+        role=role,
         lived_s=lived_s,
-        warm=[(at, process) for at, process in rows if at >= began_s + warm_up_s],
+        warm=[(at, process) for at, process in rows if at >= judged_from_s],
         last=last,
         peak_bytes=max(process["own"] for _, process in rows),
         cpu_share=(last["cpu_s"] - first["cpu_s"]) / lived_s if lived_s else 0.0,
     )
-
-
-def _role(rows: list[tuple[float, Json]]) -> str:
-    """What it was last, where the bot had written that down."""
-    known = [p["role"] for _, p in rows if not p["role"].endswith("?")]
-    return str(known[-1] if known else rows[-1][1]["role"])
 
 
 def _memory(found: list[Life]) -> dict[str, Growth | None]:

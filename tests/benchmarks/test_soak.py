@@ -210,6 +210,22 @@ def test_a_worker_that_replaced_another_is_no_growth_of_it():
     assert growth(leaks).bins == 12
 
 
+def test_a_standby_that_takes_a_model_over_begins_a_life_of_its_own():
+    samples = [
+        sample(at, (7, 1.0, role, own))
+        for at in range(0, 4 * HOUR_S, 60)
+        for role, own in [
+            ("worker standby", 4 * 10**8) if at < 2 * HOUR_S else ("worker torch", 5 * 10**8)
+        ]
+    ]
+    samples[0]["processes"][0]["role"] = samples[120]["processes"][0]["role"] = "worker ?"
+    standby, torch = roles(samples, warm_up_s=1200)
+    assert [role.name for role in (standby, torch)] == ["worker standby", "worker torch"]
+    assert standby.lives[0].lived_s == torch.lives[0].lived_s == 2 * HOUR_S - 60
+    assert torch.lives[0].warm_s == pytest.approx(2 * HOUR_S - 60 - 400, abs=60)
+    assert standby.memory["own"].high < 1 > torch.memory["own"].high
+
+
 def written(folder, samples, acts, ends=()):
     (folder / "meta.json").write_text(
         json.dumps({"began": "2026-01-01", "warm_up_s": 1200, "rate": 1, "duration_s": 7200})
