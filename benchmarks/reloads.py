@@ -1,16 +1,19 @@
 """What a worker keeps of models that came and went: many loads in one real process.
 
-    python -m benchmarks.reloads [--models yolo-nano clip-doom] [--times 30]
+    python -m benchmarks.reloads [--models yolo-nano clip-doom] [--times 30] [--beside]
 
 Each round loads the models in turn, asks each a few things, unloads it, and has the worker give
-back what it can, as upkeep does. Memory that no file stands behind (``own_bytes``) is printed after
-each; the slope (Theil-Sen) is that of the second half. ``MALLOC_ARENA_MAX=2`` before it shows what
-a second heap keeps.
+back what it can, as upkeep does. With ``--beside`` all are loaded, and in each round one of them
+leaves and comes back while the others stay, as when a person unloads it. Memory that no file
+stands behind (``own_bytes``) is printed after each; the slope (Theil-Sen) is that of the second
+half. ``MALLOC_ARENA_MAX=2`` before it shows what a second heap keeps.
 """
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from itertools import cycle
 
 import numpy as np
 import psutil
@@ -33,6 +36,7 @@ from danzar.workers.contract import (
 )
 from danzar.workers.process import WorkerProcess
 
+Rounds = Callable[[WorkerProcess, Sequence[str]], AsyncGenerator[float]]
 _ASKED = 5
 _BATCH = 16
 _NAMES = ("yolo-nano", "clip-doom", "ocr", "smollm2")
@@ -67,12 +71,22 @@ async def one_round(worker: WorkerProcess, name: str, random: np.random.Generato
     """Load, ask, compute a large batch where the model can, unload."""
     spec = spec_of(name)
     await worker.load(spec)
-    asked = [request_of(name, random) for _ in range(_ASKED)]
-    batches = [MeasureBatch(_BATCH)] if ENGINES[spec.backend] == "torch" else []
-    for request in (*asked, *batches):
-        async for _part in worker.run(name, request):
-            pass
+    await ask(worker, name, random)
+    if ENGINES[spec.backend] == "torch":
+        await run(worker, name, MeasureBatch(_BATCH))
     await worker.unload(name)
+
+
+async def ask(worker: WorkerProcess, name: str, random: np.random.Generator) -> None:
+    """A few things, one after the other."""
+    for _ in range(_ASKED):
+        await run(worker, name, request_of(name, random))
+
+
+async def run(worker: WorkerProcess, name: str, request: Request) -> None:
+    """One request, to its end."""
+    async for _part in worker.run(name, request):
+        pass
 
 
 async def held_mb(worker: WorkerProcess) -> float:
@@ -94,18 +108,39 @@ def second_half(held: Sequence[float]) -> str:
     return f"second half: {half[0]:.2f} to {half[-1]:.2f} MB, {slope:+.3f} MB a round"
 
 
-async def measure(names: Sequence[str], times: int) -> list[float]:
-    """Memory after each round, MB."""
+async def alone(worker: WorkerProcess, names: Sequence[str]) -> AsyncGenerator[float]:
+    """Memory after each round in which each came and left, MB."""
     random = np.random.default_rng(1)
+    while True:
+        for name in names:
+            await one_round(worker, name, random)
+        yield await held_mb(worker)
+
+
+async def beside(worker: WorkerProcess, names: Sequence[str]) -> AsyncGenerator[float]:
+    """Memory with all loaded, MB, after each round in which one left and came back."""
+    random = np.random.default_rng(1)
+    for name in names:
+        await worker.load(spec_of(name))
+        await ask(worker, name, random)
+    for leaving in cycle(names):
+        await worker.unload(leaving)
+        await worker.load(spec_of(leaving))
+        for name in names:
+            await ask(worker, name, random)
+        yield await held_mb(worker)
+
+
+async def measure(names: Sequence[str], times: int, rounds: Rounds) -> list[float]:
+    """Memory after each round, MB."""
     (engine,) = {ENGINES[spec_of(name).backend] for name in names}
     worker = await WorkerProcess.start(engine)
-    kept = []
+    kept = list[float]()
     try:
-        for number in range(1, times + 1):
-            for name in names:
-                await one_round(worker, name, random)
-            kept.append(await held_mb(worker))
-            print(f"  {number:3}  {kept[-1]:7.1f} MB", flush=True)
+        async with aclosing(rounds(worker, names)) as held:
+            while len(kept) < times:
+                kept.append(await anext(held))
+                print(f"  {len(kept):3}  {kept[-1]:7.1f} MB", flush=True)
     finally:
         await worker.stop()
     return kept
@@ -118,9 +153,11 @@ def main() -> None:
         "--models", nargs="+", choices=_NAMES, default=_NAMES[:2], help="of one engine"
     )
     parser.add_argument("--times", type=int, default=30, help="4 at least")
+    parser.add_argument("--beside", action="store_true", help="one at a time, the others stay")
     options = parser.parse_args()
     print(f"{', '.join(options.models)}: memory after each round")
-    print(second_half(asyncio.run(measure(options.models, options.times))))
+    rounds = beside if options.beside else alone
+    print(second_half(asyncio.run(measure(options.models, options.times, rounds))))
 
 
 if __name__ == "__main__":
