@@ -70,8 +70,8 @@ async def measure(times: int) -> list[tuple[float, float, float]]:
     """Of each round, MB: with the conversations, what they take, and once they are forgotten."""
     dice = random.Random(1)
     rounds, left = [], list[float]()
-    async with worker(1, SLOTS) as process:
-        following = asyncio.create_task(follow(process, left))
+    async with worker(1, SLOTS) as process, asyncio.TaskGroup() as group:
+        following = group.create_task(follow(process, left))
         for number in range(1, times + 1):
             await fill(process, dice)
             kept, cached = await held_mb(process), await cached_mb(process)
